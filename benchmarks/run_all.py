@@ -1,0 +1,20 @@
+"""Run every speed benchmark: ``make bench`` or ``python -m benchmarks.run_all [NAME ...]``."""
+
+import sys
+
+from benchmarks import loss, slider
+from benchmarks.figures import Figure, report
+
+BENCHMARKS = {"slider": slider.measure, "loss": loss.measure}
+
+
+def main(names: list[str]) -> None:
+    """Run the benchmarks named, or all of them."""
+    figures: list[Figure] = []
+    for name in names or BENCHMARKS:
+        figures += BENCHMARKS[name]()
+    report(figures)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,86 @@
+"""Changes of an image that leave every voxel in its place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from napari_metassl.method.batch import Batch
+
+
+def add_noise(image: Tensor, strength: float = 0.1) -> Tensor:
+    """Gaussian noise of ``strength`` standard deviations of each item, cut at two of them.
+
+    Parameters
+    ----------
+    image
+        (B, channels, *spatial).
+    """
+    noise = torch.randn_like(image).mul_(strength).clamp_(-2.0 * strength, 2.0 * strength)
+    return image + noise.mul_(_spread(image))
+
+
+def change_intensity(image: Tensor, strength: float = 0.1, noisy: float = 0.3) -> Tensor:
+    """Contrast and brightness of every item and channel at random, noise in some items.
+
+    MONAI's array transforms do the same one item at a time and on the CPU, with the noise made in
+    float64; here the whole batch changes where it lies.
+
+    Parameters
+    ----------
+    image
+        (B, channels, *spatial).
+    strength
+        Largest relative change of contrast, largest shift and noise in standard deviations.
+    noisy
+        Part of the items that receive noise.
+    """
+    per_channel = (*image.shape[:2], *([1] * (image.ndim - 2)))
+    contrast = 1.0 + strength * _uniform(per_channel, image)
+    shift = strength * _uniform(per_channel, image) * _spread(image)
+    center = image.mean(dim=tuple(range(2, image.ndim)), keepdim=True)
+    changed = (image - center) * contrast + (center + shift)
+    chosen = torch.nonzero(torch.rand(len(image), device=image.device) < noisy).flatten()
+    if len(chosen):
+        changed[chosen] = add_noise(changed[chosen], strength)
+    return changed
+
+
+def change_strongly(image: Tensor) -> Tensor:
+    """Return the strong view of FixMatch: intensity, gamma-like curve and noise."""
+    changed = change_intensity(image, strength=0.3, noisy=0.8)
+    spread = _spread(image)
+    per_item = (len(image), *([1] * (image.ndim - 1)))
+    bend = 0.3 * _uniform(per_item, image)
+    return changed + bend * torch.tanh(changed / spread) * spread
+
+
+def cut_mix(batch: Batch, largest: float = 0.5) -> Batch:
+    """Exchange one box, up to ``largest`` of every side, between neighbours of the batch.
+
+    Image, labels and masks move together, so every voxel keeps what is known of it.
+    """
+    if len(batch.image) < 2:
+        return batch
+    sides = torch.rand(batch.label.ndim - 1) * largest
+    starts = torch.rand(batch.label.ndim - 1) * (1.0 - sides)
+    corners = zip(starts.tolist(), sides.tolist(), batch.label.shape[1:], strict=True)
+    box: Any = (..., *(slice(int(a * n), int((a + side) * n)) for a, side, n in corners))
+
+    def exchange(tensor: Tensor) -> Tensor:
+        mixed = tensor.clone()
+        mixed[box] = tensor.roll(1, dims=0)[box]
+        return mixed
+
+    return batch.map(exchange)
+
+
+def _spread(image: Tensor) -> Tensor:
+    """Return the standard deviation of every item and channel, (B, channels, 1...)."""
+    return image.std(dim=tuple(range(2, image.ndim)), keepdim=True)
+
+
+def _uniform(shape: tuple[int, ...], like: Tensor) -> Tensor:
+    return torch.rand(shape, device=like.device, dtype=like.dtype) * 2.0 - 1.0

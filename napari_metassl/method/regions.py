@@ -1,0 +1,119 @@
+"""Quadripartition: two predictions of the same voxels split them into four regions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import torch
+from torch import Tensor
+
+from napari_metassl.errors import MetaSSLError
+
+
+class Region(IntEnum):
+    """The four regions of MetaSSL, as they stand in arrays; 0 is "not computed"."""
+
+    UC = 1
+    """Unanimous and confident."""
+    US = 2
+    """Unanimous and suspicious."""
+    DC = 3
+    """Discrepant and confident."""
+    DS = 4
+    """Discrepant and suspicious."""
+
+
+NOT_COMPUTED = 0
+_PLUS_IF_SUSPICIOUS = Region.US - Region.UC
+_PLUS_IF_DISCREPANT = Region.DC - Region.UC
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What one network says about every voxel, without gradient.
+
+    Attributes
+    ----------
+    label
+        (B, *spatial) uint8, the most probable class.
+    confidence
+        (B, *spatial) float32, its softmax probability.
+    log_sum
+        (B, *spatial) float32, log(sum over classes of exp(logit)); the cross-entropy of class k
+        is ``log_sum - logits[:, k]``.
+    """
+
+    label: Tensor
+    confidence: Tensor
+    log_sum: Tensor
+
+
+@torch.no_grad()
+def read_prediction(logits: Tensor) -> Prediction:
+    """Label and confidence of every voxel from logits (B, C, Z, Y, X) or (B, C, Y, X).
+
+    Goes through the class slices elementwise: with few classes, which lie far apart in memory,
+    ``logits.max(dim=1)`` takes many times longer on a CPU.
+
+    Raises
+    ------
+    MetaSSLError
+        If the logits are not (B, C, *spatial) with 2 or 3 spatial axes and 2 to 256 classes.
+    """
+    check_logits(logits)
+    slices = logits.detach().unbind(dim=1)
+    best = slices[0].to(torch.promote_types(logits.dtype, torch.float32))
+    label = torch.zeros(best.shape, dtype=torch.uint8, device=logits.device)
+    for k, values in enumerate(slices[1:], start=1):
+        label.masked_fill_(values > best, k)
+        best = torch.maximum(best, values)
+    total = torch.zeros_like(best)
+    for values in slices:
+        total += (values - best).exp_()
+    return Prediction(label, total.reciprocal(), total.log() + best)
+
+
+def check_logits(logits: Tensor) -> None:
+    """Raise unless the logits are floating (B, C, *spatial) of a 2D or 3D network."""
+    if logits.ndim not in (4, 5) or not logits.is_floating_point():
+        raise MetaSSLError(
+            f"Logits are {str(logits.dtype).removeprefix('torch.')} of shape "
+            f"{tuple(logits.shape)}, expected floating (B, C, Z, Y, X) or (B, C, Y, X). "
+            "Give the networks' raw output for a batch."
+        )
+    if not 2 <= logits.shape[1] <= 256:
+        raise MetaSSLError(
+            f"Logits have {logits.shape[1]} class(es) in axis 1, expected 2 to 256. "
+            "Give one channel per class, the background included."
+        )
+
+
+def quadripartition(reference: Prediction, other_label: Tensor, threshold: Tensor) -> Tensor:
+    r"""Split the voxels into the regions UC, US, DC, DS.
+
+    Unanimous where both labels agree, else discrepant; confident where the reference's
+    confidence exceeds the threshold of the reference's own class (strictly), else suspicious
+    (Zhao et al., MetaSSL, IEEE TMI 2025).
+
+    Parameters
+    ----------
+    reference
+        The prediction whose confidence decides.
+    other_label
+        (B, *spatial), label of the other prediction.
+    threshold
+        (C,) thresholds per class, or (B, *spatial) the threshold of every voxel.
+
+    Returns
+    -------
+    Tensor
+        (B, *spatial) uint8, values of :class:`Region`.
+    """
+    if threshold.ndim == 1:
+        threshold = threshold.float().index_select(0, reference.label.flatten().int())
+        threshold = threshold.view(reference.label.shape)
+    suspicious = ~(reference.confidence > threshold)
+    discrepant = reference.label != other_label
+    region = discrepant.to(torch.uint8).mul_(_PLUS_IF_DISCREPANT)
+    return region.add_(suspicious, alpha=_PLUS_IF_SUSPICIOUS).add_(int(Region.UC))

@@ -1,0 +1,138 @@
+"""Adaptive class-wise threshold: how sure a prediction must be to count as confident."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from napari_metassl.errors import MetaSSLError
+
+
+class AdaptiveThresholds:
+    r"""Thresholds per class, one state per prediction and separately for labeled voxels.
+
+    .. math::
+        m_k = \frac{\sum_{\hat y = k} c}{n_k + 1}, \qquad
+        \tau_k \leftarrow \alpha\, m_k + (1 - \alpha)\, \tau_k, \qquad
+        \text{in use: } \min(\tau_k, \text{cap})
+
+    with c the confidence and n_k the number of voxels whose label is k in the batch (MetaSSL,
+    IEEE TMI 2025). A class absent from the batch keeps its threshold.
+
+    Parameters
+    ----------
+    classes
+        C, the background included.
+    start, momentum, cap
+        Initial threshold, alpha, and the largest threshold in use.
+    predictions
+        Number of predictions, each with a state of its own.
+
+    Attributes
+    ----------
+    stored
+        (predictions, 2, C) float32: the state before the cap; the middle axis is unlabeled (0),
+        labeled (1).
+    """
+
+    def __init__(
+        self,
+        classes: int,
+        start: float = 0.9,
+        momentum: float = 0.5,
+        cap: float = 0.9,
+        *,
+        predictions: int = 2,
+    ) -> None:
+        self.momentum = momentum
+        self.cap = cap
+        self.stored = torch.full((predictions, 2, classes), start, dtype=torch.float32)
+
+    @property
+    def classes(self) -> int:
+        """C, the background included."""
+        return self.stored.shape[-1]
+
+    @property
+    def used(self) -> Tensor:
+        """The thresholds in use, (predictions, 2, C)."""
+        return self.stored.clamp(max=self.cap)
+
+    @torch.no_grad()
+    def update(self, prediction: int, bins: Tensor, confidence: Tensor) -> None:
+        """Move the thresholds of one prediction towards the mean confidence of each class.
+
+        Parameters
+        ----------
+        prediction
+            Whose thresholds.
+        bins
+            (B, *spatial) int32 from :func:`class_bins`.
+        confidence
+            (B, *spatial) confidence of that prediction.
+        """
+        flat, size = bins.flatten(), 3 * self.classes
+        count = torch.bincount(flat, minlength=size)[: 2 * self.classes]
+        total = torch.bincount(flat, weights=precise(confidence.flatten()), minlength=size)
+        mean = (total[: 2 * self.classes] / (count + 1)).view(2, -1).to(self.stored.dtype)
+        self.stored = self.stored.to(mean.device)
+        state = self.stored[prediction]
+        moved = self.momentum * mean + (1.0 - self.momentum) * state
+        self.stored[prediction] = torch.where(count.view(2, -1) > 0, moved, state)
+
+    def per_voxel(self, prediction: int, bins: Tensor) -> Tensor:
+        """Threshold in use of every voxel, (B, *spatial) float32; ignored voxels have the cap."""
+        ignored = self.used.new_full((self.classes,), self.cap)
+        table = torch.cat([self.used[prediction].flatten(), ignored]).float()
+        return table.index_select(0, bins.flatten()).view(bins.shape)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the stored thresholds as plain data."""
+        return {"stored": self.stored.detach().cpu().clone()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over thresholds stored before.
+
+        Raises
+        ------
+        MetaSSLError
+            If they are of other predictions or classes.
+        """
+        stored = torch.as_tensor(state["stored"], dtype=self.stored.dtype)
+        if stored.shape != self.stored.shape:
+            raise MetaSSLError(
+                f"Stored thresholds have shape {tuple(stored.shape)}, expected "
+                f"{tuple(self.stored.shape)} (predictions, unlabeled/labeled, classes). "
+                "Continue with the strategy and the classes the run was started with."
+            )
+        self.stored = stored.to(self.stored.device, copy=True)
+
+
+def class_bins(label: Tensor, kind: Tensor, classes: int) -> Tensor:
+    """Give every voxel the number of what is known of it and its predicted label.
+
+    Parameters
+    ----------
+    label
+        (B, *spatial) predicted label.
+    kind
+        (B, *spatial) uint8, values of :class:`~napari_metassl.method.voxel_kinds.Kind`.
+    classes
+        C.
+
+    Returns
+    -------
+    Tensor
+        int32: k for unlabeled, C + k for labeled or corrected, 2C + k for ignored voxels.
+    """
+    offsets = torch.tensor([0, classes, classes, 2 * classes], dtype=torch.int32)
+    table = offsets.to(label.device)
+    bins = table.index_select(0, kind.flatten().int()).view(kind.shape)
+    return bins.add_(label)
+
+
+def precise(values: Tensor) -> Tensor:
+    """Return the values in the type that sums of millions of voxels are kept in."""
+    return values if values.device.type == "mps" else values.double()

@@ -1,0 +1,152 @@
+"""Small building blocks of the panels: cards, labels with a tone, buttons that show their key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from qtpy.QtCore import QRectF, QSize, Qt
+from qtpy.QtGui import QColor, QIcon, QPainter, QPaintEvent, QPen, QPixmap
+from qtpy.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QLayout,
+    QPushButton,
+    QScrollArea,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+
+class Card(QFrame):
+    """A titled block; ``body`` is its vertical layout, ``head`` the row of the title."""
+
+    def __init__(self, title: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("card")
+        self.body = QVBoxLayout(self)
+        self.body.setContentsMargins(10, 8, 10, 10)
+        self.body.setSpacing(6)
+        self.head = row()
+        self.head.addWidget(label(title, "title"))
+        self.head.addStretch(1)
+        self.body.addLayout(self.head)
+
+
+class KeyButton(QPushButton):
+    """A button that shows its keyboard key as a small cap at its right edge."""
+
+    def __init__(self, text: str, key: str = "", parent: QWidget | None = None) -> None:
+        super().__init__(text, parent)
+        self.key = key
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+
+    def sizeHint(self) -> QSize:
+        """Room for the text and the key cap."""
+        hint = super().sizeHint()
+        return QSize(hint.width() + (30 if self.key else 0), max(hint.height(), 30))
+
+    def minimumSizeHint(self) -> QSize:
+        """Never narrower than the text and the cap, so that neither is clipped."""
+        return self.sizeHint()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw the button as styled, then the cap over its right end."""
+        super().paintEvent(event)
+        if not self.key:
+            return
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        ink = self.palette().color(self.foregroundRole())
+        ink.setAlphaF(0.75 if self.isEnabled() else 0.3)
+        cap = QRectF(self.width() - 26, (self.height() - 17) / 2, 18, 17)
+        painter.setPen(QPen(ink, 1))
+        painter.drawRoundedRect(cap, 3, 3)
+        font = self.font()
+        font.setPointSizeF(max(font.pointSizeF() - 1.0, 6.0))
+        painter.setFont(font)
+        painter.drawText(cap, Qt.AlignmentFlag.AlignCenter, self.key)
+        painter.end()
+
+
+def row(*widgets: QWidget, spacing: int = 6) -> QHBoxLayout:
+    """Return a horizontal layout without margins that holds ``widgets``."""
+    layout = QHBoxLayout()
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(spacing)
+    for widget in widgets:
+        layout.addWidget(widget)
+    return layout
+
+
+def label(text: str = "", tone: str = "", *, wrap: bool = False) -> QLabel:
+    """Return a label; ``tone`` is one of the style sheet's: title, big, muted, good, bad, warning."""
+    made = QLabel(text)
+    made.setTextFormat(Qt.TextFormat.PlainText)
+    made.setWordWrap(wrap)
+    set_tone(made, tone)
+    return made
+
+
+def set_tone(widget: QWidget, tone: str) -> None:
+    """Give ``widget`` another tone of the style sheet."""
+    if widget.property("tone") == tone:
+        return
+    widget.setProperty("tone", tone)
+    widget.style().unpolish(widget)
+    widget.style().polish(widget)
+
+
+def button(
+    text: str, clicked: Callable[[], object], *, key: str = "", tone: str = "", tip: str = ""
+) -> KeyButton:
+    """Return a button that calls ``clicked`` without arguments."""
+    made = KeyButton(text, key)
+    made.setProperty("tone", tone)
+    made.setToolTip(f"{tip} (key {key})" if tip and key else tip)
+    made.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves the keyboard to the viewer
+    made.clicked.connect(lambda _checked=False: clicked())
+    return made
+
+
+def swatch(color: str, size: int = 14) -> QIcon:
+    """Return a square of ``color`` with a hairline, so that light and dark colours both show."""
+    pixmap = QPixmap(size * 2, size * 2)
+    pixmap.setDevicePixelRatio(2)
+    pixmap.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(pixmap)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(QPen(QColor(128, 128, 128, 160), 1))
+    painter.setBrush(QColor(color))
+    painter.drawRoundedRect(QRectF(0.5, 0.5, size - 1, size - 1), 3, 3)
+    painter.end()
+    return QIcon(pixmap)
+
+
+def scrolled(content: QWidget) -> QScrollArea:
+    """Return ``content`` in an area that scrolls only when the window is too low for it."""
+    area = QScrollArea()
+    area.setWidgetResizable(True)
+    area.setFrameShape(QFrame.Shape.NoFrame)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    area.setWidget(content)
+    return area
+
+
+def page(*parts: QWidget | QLayout, stretch: int | None = None) -> QWidget:
+    """Return a page of cards, one below the other; ``stretch`` is the one that takes spare room."""
+    made = QWidget()
+    made.setObjectName("page")
+    layout = QVBoxLayout(made)
+    layout.setContentsMargins(2, 6, 2, 6)
+    layout.setSpacing(8)
+    for index, part in enumerate(parts):
+        weight = 1 if index == stretch else 0
+        if isinstance(part, QWidget):
+            layout.addWidget(part, weight)
+        else:
+            layout.addLayout(part, weight)
+    if stretch is None:
+        layout.addStretch(1)
+    return made

@@ -1,0 +1,358 @@
+"""The napari layers of the opened volume: made, refreshed and given back here only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from napari.layers import Image, Labels, Layer
+from napari.utils.colormaps import DirectLabelColormap
+from napari.utils.events import Event
+from napari.viewer import Viewer
+
+from napari_metassl.data.prediction import Network
+from napari_metassl.data.quadripartition import REGION_COLORS, Region
+from napari_metassl.widgets.correction_layer import (
+    CorrectionLayer,
+    CorrectionWriter,
+    correction_colormap,
+)
+from napari_metassl.widgets.review import Review
+from napari_metassl.widgets.session import Action, Edit, Notice, Session
+from napari_metassl.widgets.theme import CONFIDENCE_COLORMAP
+
+IMAGE, CONFIDENCE, PREDICTION, REGIONS, MANUAL, CORRECTIONS = (
+    "image",
+    "confidence",
+    "prediction",
+    "regions",
+    "manual labels",
+    "corrections",
+)
+
+
+@dataclass
+class Look:
+    """What a person may change about a layer and expects to find again at the next volume."""
+
+    visible: bool
+    opacity: float
+    contour: int = 0
+
+
+START_LOOKS = {
+    IMAGE: Look(True, 1.0),
+    CONFIDENCE: Look(False, 0.6),
+    PREDICTION: Look(True, 0.9, contour=1),
+    REGIONS: Look(True, 0.55),
+    MANUAL: Look(False, 0.9, contour=1),
+    CORRECTIONS: Look(True, 0.75),
+}
+
+
+class ReviewLayers:
+    """Shows ``session.review`` in a viewer and takes edits to its corrections layer.
+
+    Attributes
+    ----------
+    layers
+        By kind; a multi-channel image has ``image``, ``image 2``, ...
+    """
+
+    def __init__(self, viewer: Viewer, session: Session) -> None:
+        self.viewer = viewer
+        self.session = session
+        self.layers: dict[str, Layer] = {}
+        self.writer: CorrectionWriter | None = None
+        self._looks = {kind: Look(**vars(look)) for kind, look in START_LOOKS.items()}
+        self._shown: str | None = None
+        self._changing = False
+        session.events.review.connect(self._on_review)
+        session.events.visible_regions.connect(self._on_visible_regions)
+        session.events.brush.connect(self._on_brush)
+        session.partitioned.connect(self._on_partitioned)
+        session.edit.connect(self._on_edit)
+        session.act.connect(self._on_act)
+        session.offer_taken.connect(self._on_offer)
+        viewer.layers.events.removed.connect(self._on_removed)
+        viewer.dims.events.ndisplay.connect(self._on_ndisplay, position="first")
+
+    @property
+    def corrections(self) -> CorrectionLayer | None:
+        """The layer to paint on, if it is in the viewer."""
+        return self.layers.get(CORRECTIONS)
+
+    def close(self) -> None:
+        """Write what is not written yet, take the layers out, let the viewer go."""
+        self._clear()
+        self.viewer.layers.events.removed.disconnect(self._on_removed)
+        self.viewer.dims.events.ndisplay.disconnect(self._on_ndisplay)
+        for signal in (
+            self.session.events.review,
+            self.session.events.visible_regions,
+            self.session.events.brush,
+            self.session.partitioned,
+            self.session.edit,
+            self.session.act,
+            self.session.offer_taken,
+        ):
+            for slot in (
+                self._on_review,
+                self._on_visible_regions,
+                self._on_brush,
+                self._on_partitioned,
+                self._on_edit,
+                self._on_act,
+                self._on_offer,
+            ):
+                signal.disconnect(slot, missing_ok=True)
+
+    def write(self) -> None:
+        """Put anything on disk that no event told of."""
+        if self.writer is not None:
+            self.writer.write("other")
+
+    # -- showing a volume
+
+    def _on_review(self, review: Review | None) -> None:
+        if review is None:
+            self._clear()
+            return
+        again = review.name == self._shown
+        view = self._view() if again else None
+        self._shown = review.name
+        self._add_missing(review)
+        if view is None:
+            self.viewer.reset_view()
+        else:
+            self._restore(view)
+
+    def _add_missing(self, review: Review) -> None:
+        """Add every layer the review has and the viewer has not, in their order."""
+        self._changing = True
+        try:
+            for kind, layer in self._wanted(review):
+                self.layers[kind] = layer
+                self.viewer.add_layer(layer)
+            self._in_order()
+        finally:
+            self._changing = False
+        layer = self.corrections
+        if layer is not None:
+            self.viewer.layers.selection.active = layer
+
+    def _wanted(self, review: Review) -> list[tuple[str, Layer]]:
+        made: list[tuple[str, Layer]] = []
+        for n, image in enumerate(review.images):
+            kind = IMAGE if n == 0 else f"{IMAGE} {n + 1}"
+            if kind not in self.layers:
+                made.append((kind, self._image_layer(image.data, review, kind)))
+        if review.quadripartition is not None:
+            made += [
+                (kind, make(review, kind))
+                for kind, make in (
+                    (CONFIDENCE, self._confidence_layer),
+                    (PREDICTION, self._prediction_layer),
+                    (REGIONS, self._regions_layer),
+                )
+                if kind not in self.layers
+            ]
+        if review.labels is not None and MANUAL not in self.layers:
+            colors = class_colormap(review.class_colors)
+            made.append((MANUAL, self._labels_layer(review.labels.data, review, MANUAL, colors)))
+        if CORRECTIONS not in self.layers:
+            made.append((CORRECTIONS, self._correction_layer(review)))
+        return made
+
+    def _kwargs(self, review: Review, kind: str) -> dict[str, Any]:
+        look = self._looks[kind if kind in self._looks else IMAGE]
+        place = review.images[0].layer_kwargs()
+        name = review.name if kind == IMAGE else kind
+        if kind.startswith(f"{IMAGE} "):
+            name = f"{review.name} {kind.removeprefix(IMAGE).strip()}"
+        return {**place, "name": name, "visible": look.visible, "opacity": look.opacity}
+
+    def _image_layer(self, data: Any, review: Review, kind: str) -> Image:
+        layer = Image(
+            data,
+            contrast_limits=contrast_limits(data),
+            colormap="gray",
+            **self._kwargs(review, kind),
+        )
+        layer.visible = layer.visible and kind == IMAGE
+        return layer
+
+    def _confidence_layer(self, review: Review, kind: str) -> Image:
+        layer = Image(
+            review.confidence,
+            contrast_limits=(0.5, 1.0),
+            colormap=CONFIDENCE_COLORMAP,
+            blending="translucent",
+            **self._kwargs(review, kind),
+        )
+        layer.contrast_limits_range = (0.0, 1.0)
+        layer.colorbar.visible = True
+        layer.editable = False
+        return layer
+
+    def _prediction_layer(self, review: Review, kind: str) -> Labels:
+        return self._labels_layer(
+            review.merged, review, kind, class_colormap(review.class_colors)
+        )
+
+    def _regions_layer(self, review: Review, kind: str) -> Labels:
+        assert review.quadripartition is not None
+        colors = region_colormap(self.session.visible_regions)
+        return self._labels_layer(review.quadripartition.regions, review, kind, colors)
+
+    def _labels_layer(
+        self, data: Any, review: Review, kind: str, colormap: DirectLabelColormap
+    ) -> Labels:
+        layer = Labels(data, colormap=colormap, **self._kwargs(review, kind))
+        layer.contour = self._looks[kind].contour if self.viewer.dims.ndisplay == 2 else 0
+        layer.editable = False
+        return layer
+
+    def _correction_layer(self, review: Review) -> CorrectionLayer:
+        layer = CorrectionLayer(
+            review.corrections.labels,
+            colormap=correction_colormap(review.class_colors),
+            **self._kwargs(review, CORRECTIONS),
+        )
+        layer.brush_size = 8
+        brush = self.session.brush
+        layer.selected_label = brush if brush < len(review.class_names) or brush == 255 else 1
+        self.writer = CorrectionWriter(self.session, review, layer)
+        return layer
+
+    def _in_order(self) -> None:
+        """Keep the corrections on top and the image below, whatever was added when."""
+        order = [kind for kind in self.layers if kind.startswith(IMAGE)]
+        order += [k for k in (CONFIDENCE, PREDICTION, REGIONS, MANUAL, CORRECTIONS) if k in self.layers]
+        for kind in order:
+            index = self.viewer.layers.index(self.layers[kind])
+            self.viewer.layers.move(index, len(self.viewer.layers))
+
+    def _clear(self) -> None:
+        self.write()
+        if self.writer is not None:
+            self.writer.disconnect()
+        self.writer = None
+        self._changing = True
+        try:
+            for kind, layer in list(self.layers.items()):
+                self._remember(kind, layer)
+                if layer in self.viewer.layers:
+                    self.viewer.layers.remove(layer)
+        finally:
+            self._changing = False
+        self.layers.clear()
+
+    def _remember(self, kind: str, layer: Layer) -> None:
+        if kind in self._looks:
+            contour = self._looks[kind].contour
+            if self.viewer.dims.ndisplay == 2:
+                contour = getattr(layer, "contour", contour)
+            self._looks[kind] = Look(layer.visible, layer.opacity, contour)
+
+    def _view(self) -> tuple[Any, ...]:
+        camera = self.viewer.camera
+        return camera.center, camera.zoom, camera.angles, self.viewer.dims.point
+
+    def _restore(self, view: tuple[Any, ...]) -> None:
+        camera = self.viewer.camera
+        camera.center, camera.zoom, camera.angles, point = view
+        if len(point) == self.viewer.dims.ndim:
+            self.viewer.dims.point = point
+
+    # -- following the session
+
+    def _on_partitioned(self) -> None:
+        review = self.session.review
+        if review is None:
+            return
+        review.show_confidence_of(self.session.row)
+        for kind in (REGIONS, CONFIDENCE):
+            layer = self.layers.get(kind)
+            if layer is not None:  # the visible slice only; the thumbnail would cost more than it
+                layer.refresh(thumbnail=False, highlight=False, extent=False)
+
+    def _on_visible_regions(self, regions: frozenset[Region]) -> None:
+        if (layer := self.layers.get(REGIONS)) is not None:
+            layer.colormap = region_colormap(regions)
+
+    def _on_brush(self, brush: int) -> None:
+        layer = self.corrections
+        if layer is not None and layer.selected_label != brush:
+            layer.selected_label = brush
+
+    def _on_edit(self, edit: Edit) -> None:
+        self._bring_back()
+        if self.writer is not None:
+            self.writer.apply(edit)
+
+    def _on_act(self, action: Action) -> None:
+        layer = self.corrections
+        if action is Action.UNDO and layer is not None:
+            layer.undo()
+
+    def _on_ndisplay(self, event: Event) -> None:
+        """Contours exist on slices only."""
+        for kind, layer in self.layers.items():
+            if isinstance(layer, Labels) and kind in self._looks:
+                if event.value == 3:
+                    self._looks[kind].contour = layer.contour
+                layer.contour = self._looks[kind].contour if event.value == 2 else 0
+
+    # -- layers a person takes out by hand
+
+    def _on_removed(self, event: Event) -> None:
+        gone = [kind for kind, layer in self.layers.items() if layer is event.value]
+        if self._changing or not gone:
+            return
+        kind = gone[0]
+        if kind == CORRECTIONS:
+            self.write()
+            if self.writer is not None:
+                self.writer.disconnect()
+            self.writer = None
+        self._remember(kind, self.layers.pop(kind))
+        safe = "Nothing painted is lost: it is on disk. " if kind == CORRECTIONS else ""
+        self.session.notice = Notice(
+            f"The layer '{event.value.name}' was taken out of the viewer. {safe}", "warning",
+            offer="Bring it back", what="layers",
+        )
+
+    def _on_offer(self, what: str) -> None:
+        if what == "layers":
+            self._bring_back()
+
+    def _bring_back(self) -> None:
+        if self.session.review is not None:
+            self._add_missing(self.session.review)
+
+
+def class_colormap(class_colors: tuple[str, ...]) -> DirectLabelColormap:
+    """Colours of the classes; the background is not shown."""
+    colors: dict[int | None, str] = {None: "transparent", 0: "transparent"}
+    colors |= {k: color for k, color in enumerate(class_colors) if k > 0}
+    return DirectLabelColormap(color_dict=colors)
+
+
+def region_colormap(visible: frozenset[Region]) -> DirectLabelColormap:
+    """Colours of the regions; those not visible are transparent."""
+    colors: dict[int | None, str] = {None: "transparent", 0: "transparent"}
+    colors |= {int(r): REGION_COLORS[r] if r in visible else "transparent" for r in Region}
+    return DirectLabelColormap(color_dict=colors)
+
+
+def contrast_limits(data: np.ndarray[Any, Any]) -> tuple[float, float]:
+    """Return limits that a few extreme voxels do not decide, from a sample of the volume."""
+    step = max(1, round((data.size / 2e5) ** (1 / 3)))
+    sample = data[::step, ::step, ::step]
+    low, high = (float(value) for value in np.percentile(sample, (0.5, 99.8)))
+    return (low, high) if high > low else (low, low + 1.0)
+
+
+__all__ = ["Network", "ReviewLayers"]

@@ -1,0 +1,237 @@
+"""The state of the review window: plain, evented, without Qt. Panels set it and listen to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+from psygnal import EventedModel, Signal
+from pydantic import ConfigDict
+
+from napari_metassl.data.project import Project
+from napari_metassl.data.quadripartition import Reference, Region
+from napari_metassl.errors import MetaSSLError
+from napari_metassl.jobs.job import JobSnapshot
+from napari_metassl.widgets.review import Review
+
+Thresholds = tuple[tuple[float, ...], ...]
+"""Rows: supervised (A) and reference (B) network; columns: classes."""
+
+ERASER = 0
+
+
+class Action(StrEnum):
+    """What a person can do at a site, by button or key."""
+
+    NEXT = "next site"
+    PREVIOUS = "previous site"
+    TAKE_A = "take A's label"
+    TAKE_B = "take B's label"
+    CONFIRM = "confirm as predicted"
+    SKIP = "skip"
+    UNDO = "undo"
+    HELP = "help"
+
+
+KEYS: dict[Action, str] = {
+    Action.NEXT: "N",
+    Action.PREVIOUS: "J",
+    Action.TAKE_A: "Q",
+    Action.TAKE_B: "W",
+    Action.CONFIRM: "K",
+    Action.SKIP: "G",
+    Action.UNDO: "U",
+    Action.HELP: "H",
+}
+"""Letters that napari leaves free while a labels layer is active."""
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One sentence for the person, shown on top of the panel until the next one.
+
+    Attributes
+    ----------
+    offer
+        Text of a button beside it; pressing it emits ``Session.offer_taken`` with ``what``.
+    """
+
+    text: str
+    tone: Literal["info", "good", "warning", "error"] = "info"
+    offer: str = ""
+    what: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Edit:
+    """A change of the corrections that is one step of undo.
+
+    Attributes
+    ----------
+    voxels : (N,) int
+        Flat indices into the volume.
+    values : (N,) uint8
+        New values of the corrections there.
+    """
+
+    action: str
+    voxels: npt.NDArray[np.intp]
+    values: npt.NDArray[np.uint8]
+
+
+class Session(EventedModel):
+    """Everything the window knows; `session.events.FIELD` tells of every change.
+
+    Attributes
+    ----------
+    volume
+        Name of the volume a person wants to see; ``review`` follows when it is loaded.
+    busy
+        What is going on just now, empty when nothing is.
+    thresholds
+        Of the regions on display; (supervised, reference) x classes.
+    visible_regions
+        UC is most of every volume and hides the image, so it starts hidden.
+    site
+        Id of the site at hand.
+    reach_mm
+        How far around a site its other voxels count as seen when it is finished.
+    go_on
+        Whether finishing a site goes to the next open one by itself.
+    brush
+        Value the brush paints: a class, `BACKGROUND_MARK` or `ERASER`.
+    tab
+        The page in front: project, review or fine-tune.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    project: Project | None = None
+    volume: str | None = None
+    review: Review | None = None
+    busy: str = ""
+    thresholds: Thresholds = ()
+    reference: Reference = Reference.REFERENCE
+    visible_regions: frozenset[Region] = frozenset({Region.US, Region.DC, Region.DS})
+    site: int | None = None
+    reach_mm: float = 3.0
+    go_on: bool = True
+    brush: int = 1
+    tab: Literal["project", "review", "fine-tune"] = "project"
+    notice: Notice | None = None
+    prediction_job: JobSnapshot | None = None
+    training_job: JobSnapshot | None = None
+
+    partitioned: ClassVar[Signal] = Signal()
+    """Thresholds or reference have been applied to the regions."""
+    act: ClassVar[Signal] = Signal(Action)
+    """A person asks for an action at the site at hand."""
+    edit: ClassVar[Signal] = Signal(Edit)
+    """An edit to be made through the corrections layer."""
+    edited: ClassVar[Signal] = Signal(int)
+    """The corrections changed and are on disk: number of voxels."""
+    volumes_changed: ClassVar[Signal] = Signal()
+    """Predictions, corrections or pairs of the project changed."""
+    predict: ClassVar[Signal] = Signal(tuple)
+    """A person wants these volumes predicted."""
+    cancel: ClassVar[Signal] = Signal(str)
+    """A person wants the job with this id to stop."""
+    offer_taken: ClassVar[Signal] = Signal(str)
+    """A person pressed the button of a notice."""
+
+    def model_post_init(self, context: Any) -> None:
+        """Apply thresholds and reference before any panel hears of the change."""
+        self.events.thresholds.connect(self._partition)
+        self.events.reference.connect(self._partition)
+
+    @property
+    def row(self) -> int:
+        """Row of ``thresholds`` that a person sees: that of the network that decides."""
+        return self.reference.networks[-1]
+
+    def open_project(self, folder: Path) -> bool:
+        """Open the project in ``folder`` and show its first volume worth looking at."""
+        with self.telling():
+            project = Project.open(folder)
+            self.set_project(project)
+            return True
+        return False
+
+    def set_project(self, project: Project | None) -> None:
+        """Leave the project at hand and show another."""
+        self.show_review(None)
+        self.volume = None
+        if self.project is not None:
+            self.project.close()
+        self.notice = None
+        self.project = project
+        if project is not None:
+            self.volume = first_volume(project)
+
+    def show_review(self, review: Review | None) -> None:
+        """Take a loaded volume over; its regions start at the pair's adaptive thresholds."""
+        old, self.site = self.review, None
+        self.review = None  # layers and panels let go of the old one first
+        if old is not None and (review is None or review.corrections is not old.corrections):
+            with self.telling():
+                old.corrections.close()
+        if review is not None and review.quadripartition is not None:
+            self.thresholds = as_thresholds(review.quadripartition.adaptive_thresholds())
+            review.quadripartition.set_thresholds(self.thresholds, self.reference)
+        self.review = review
+
+    def set_threshold(self, value: float, classes: tuple[int, ...]) -> None:
+        """Move the threshold of some classes, for the networks that decide."""
+        rows = [list(row) for row in self.thresholds]
+        for network in self.reference.networks:
+            for k in classes:
+                rows[network][k] = value
+        self.thresholds = as_thresholds(rows)
+
+    def reset_thresholds(self) -> None:
+        """Go back to the pair's adaptive thresholds."""
+        if self.review is not None and self.review.quadripartition is not None:
+            self.thresholds = as_thresholds(self.review.quadripartition.adaptive_thresholds())
+
+    @contextmanager
+    def telling(self) -> Iterator[None]:
+        """Turn a problem a person can solve into a notice instead of a traceback."""
+        try:
+            yield
+        except MetaSSLError as problem:
+            self.notice = Notice(str(problem), "error")
+        except OSError as problem:
+            what = problem.strerror or str(problem)
+            where = f" '{problem.filename}'" if problem.filename else ""
+            self.notice = Notice(
+                f"The disk did not do as asked ({what}{where}). See that it is there, writable "
+                "and has room, then try again.",
+                "error",
+            )
+
+    def _partition(self) -> None:
+        if self.review is None or self.review.quadripartition is None or not self.thresholds:
+            return
+        self.review.quadripartition.set_thresholds(self.thresholds, self.reference)
+        self.partitioned.emit()
+
+
+def as_thresholds(rows: Any) -> Thresholds:
+    """Return thresholds as plain tuples, which compare by value."""
+    return tuple(tuple(float(value) for value in row) for row in rows)
+
+
+def first_volume(project: Project) -> str | None:
+    """Return the volume to begin with: predicted and unlabeled if there is one."""
+    records = project.volumes()
+    predicted = [r for r in records if (project.prediction_folder(r.name)).exists()]
+    for choice in ([r for r in predicted if r.role == "unlabeled"], predicted, records):
+        if choice:
+            return choice[0].name
+    return None
