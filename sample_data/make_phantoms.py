@@ -255,7 +255,7 @@ def make_case(case: Case, seed: int) -> tuple[Array, Array, Grid]:
     """Image and true label on the case's grid; (I, J, K) towards left, posterior, superior."""
     rng = np.random.default_rng([seed, int(case.name[1:])])
     grid = scan_grid(case)
-    i, j, k = (max(2, round(s / 1.2)) for s in case.spacing)  # to about 1 mm and finer
+    i, j, k = (max(2, round(s / 1.2)) for s in case.spacing)  # to 1.5 mm or finer
     factors = (i, j, k)
     fine = grid.refined(factors)
     tissue = sample_tissue(case, fine, rng)

@@ -9,7 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from napari_metassl.data.file_checks import FileNote, quoted, require_affine, require_file
+from napari_metassl.data.file_checks import (
+    FileNote,
+    quoted,
+    require_affine,
+    require_file,
+    smallest_integer_type,
+)
 from napari_metassl.data.geometry import (
     Array,
     Floats,
@@ -297,12 +303,11 @@ def _series_reader(stack: list[_Slice]) -> Any:
 
 
 def _compact(voxels: Array) -> Array:
-    """Return integers in 16 bits where they fit; GDCM widens what it rescales to 32."""
+    """Return integers in the smallest type; GDCM widens what it rescales to 32 bits."""
     if voxels.dtype.kind in "iu" and voxels.dtype.itemsize > 2 and voxels.size:
-        low, high = int(voxels.min()), int(voxels.max())
-        for kind in (np.int16, np.uint16):
-            if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:
-                return voxels.astype(kind)
+        kind = smallest_integer_type(int(voxels.min()), int(voxels.max()))
+        if kind is not None:
+            return voxels.astype(kind)
     return voxels
 
 

@@ -131,7 +131,7 @@ class EditJournal:
         self.path = path
         self.shape: Shape = tuple(int(n) for n in shape)  # type: ignore[assignment]
         self._descriptor = -1
-        self._failed = False
+        self._leftover = False  # whether part of a record that failed is behind the end
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._lock = FileLock(path.with_name(path.name + ".lock"), f"Volume '{volume}'")
@@ -202,18 +202,19 @@ class EditJournal:
 
     def _write(self, content: bytes) -> None:
         """Append all of `content` and flush it to the disk, or leave the file as it was."""
+        if self._leftover:
+            os.ftruncate(self._descriptor, self._end)
+            self._leftover = False
         try:
-            if self._failed:
-                os.ftruncate(self._descriptor, self._end)
-            self._failed = True
             rest = memoryview(content)
             while rest:
                 rest = rest[os.write(self._descriptor, rest) :]
             os.fsync(self._descriptor)
-            self._failed = False
-        except OSError:
+        except BaseException:
+            self._leftover = True
             with suppress(OSError):  # if this fails too, the next edit tries again
                 os.ftruncate(self._descriptor, self._end)
+                self._leftover = False
             raise
         self._end += len(content)
 

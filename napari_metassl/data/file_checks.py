@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -150,6 +151,14 @@ def _require_integers(path: Path, data: Array) -> None:
                 f"{quoted(path)} holds the value {float(fractions[0]):.6g}, expected integer "
                 "labels. Choose the label map, or resample it with nearest neighbor."
             )
+
+
+def smallest_integer_type(low: int, high: int) -> np.dtype[Any] | None:
+    """Return the smallest common integer type that holds `low` to `high`, or None."""
+    for kind in (np.uint8, np.int8, np.int16, np.uint16, np.int32, np.uint32):
+        if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:
+            return np.dtype(kind)
+    return None
 
 
 def free_memory() -> int:

@@ -250,7 +250,9 @@ def affine_problem(affine: npt.ArrayLike) -> str | None:
     """
     matrix = np.asarray(affine, dtype=np.float64)
     if not np.isfinite(matrix).all():
-        return "position in space is not a number (NaN or infinity in the header)"
+        return (
+            "position in space is not a number (the header holds NaN, infinity or a spacing of 0)"
+        )
     columns = matrix[:3, :3]
     norms = np.linalg.norm(columns, axis=0)
     if norms.min() <= 1e-9:

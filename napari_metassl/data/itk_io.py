@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -152,39 +153,75 @@ def _unreadable(path: Path, reason: str) -> FileProblem:
     return FileProblem(f"{quoted(path)} cannot be read: {cause}")
 
 
+@dataclass(frozen=True)
+class _StoredVoxels:
+    """What a text header says about the bytes of the voxels."""
+
+    sizes: str
+    kind: str
+    data_file: str
+    compressed: bool
+    packed_bytes: str = ""
+
+    @property
+    def promised(self) -> int | None:
+        """Bytes of voxels before compression; None where the header is not understood."""
+        parts = self.sizes.split()
+        if not parts or not all(part.isdigit() for part in parts):
+            return None
+        return voxel_count([int(part) for part in parts]) * _bytes_of(self.kind)
+
+
 def _require_voxel_bytes(path: Path) -> None:
     """Compare what the text header promises with the size of the file that holds the voxels."""
     fields, header_bytes = _text_header(path)
-    if path.suffix.lower() in (".nrrd", ".nhdr"):
-        sizes, kind = fields.get("sizes", ""), fields.get("type", "")
-        encoding = fields.get("encoding", "raw").lower()
-        data_file = fields.get("data file", fields.get("datafile", ""))
-        compressed, raw = encoding in ("gzip", "gz"), encoding == "raw"
-    else:
-        sizes, kind = fields.get("dimsize", ""), fields.get("elementtype", "")
-        data_file = fields.get("elementdatafile", "local")
-        data_file = "" if data_file.lower() == "local" else data_file
-        compressed = fields.get("compresseddata", "false").lower() == "true"
-        raw = not compressed
-    if not (compressed or raw) or not all(part.isdigit() for part in sizes.split()):
-        return  # text and bzip2 voxels, and a header that ITK will refuse itself
-    promised = voxel_count([int(part) for part in sizes.split()]) * _bytes_of(kind)
-    voxel_file = path.parent / data_file if data_file else path
-    if data_file and not voxel_file.is_file():
-        if data_file.upper().startswith("LIST") or "%" in data_file:
-            return
+    stated = _nrrd_voxels(fields) if _is_nrrd(path) else _metaimage_voxels(fields)
+    if stated is None or stated.promised is None:
+        return  # voxels as text, or a header that ITK will refuse itself
+    if stated.data_file.upper().startswith("LIST") or "%" in stated.data_file:
+        return  # one file per slice
+    file = path.parent / stated.data_file if stated.data_file else path
+    if not file.is_file():
         raise FileProblem(
-            f"{quoted(path)} needs the voxel file '{data_file}', which is missing beside it. Copy "
-            "both files."
+            f"{quoted(path)} needs the voxel file '{stated.data_file}', which is missing beside "
+            "it. Copy both files."
         )
-    stored = voxel_file.stat().st_size - (0 if data_file else header_bytes)
-    require_stored_bytes(path, promised, stored, compressed)
+    stored = file.stat().st_size - (0 if stated.data_file else header_bytes)
+    require_stored_bytes(path, stated.promised, stored, stated.compressed)
+    if stated.compressed and stated.packed_bytes.isdigit():
+        require_stored_bytes(path, int(stated.packed_bytes), stored, compressed=False)
+
+
+def _is_nrrd(path: Path) -> bool:
+    return path.suffix.lower() in (".nrrd", ".nhdr")
+
+
+def _nrrd_voxels(fields: dict[str, str]) -> _StoredVoxels | None:
+    encoding = fields.get("encoding", "raw").lower()
+    if encoding not in ("raw", "gzip", "gz"):
+        return None
+    data_file = fields.get("data file", fields.get("datafile", ""))
+    sizes, kind = fields.get("sizes", ""), fields.get("type", "")
+    return _StoredVoxels(sizes, kind, data_file, encoding != "raw")
+
+
+def _metaimage_voxels(fields: dict[str, str]) -> _StoredVoxels | None:
+    if fields.get("binarydata", "true").lower() == "false":
+        return None
+    data_file = fields.get("elementdatafile", "")
+    return _StoredVoxels(
+        fields.get("dimsize", ""),
+        fields.get("elementtype", ""),
+        "" if data_file.lower() == "local" else data_file,
+        fields.get("compresseddata", "false").lower() == "true",
+        fields.get("compresseddatasize", ""),
+    )
 
 
 def _text_header(path: Path) -> tuple[dict[str, str], int]:
     """Return the header's ``key: value`` or ``key = value`` lines, and where they end."""
     fields: dict[str, str] = {}
-    nrrd = path.suffix.lower() in (".nrrd", ".nhdr")
+    nrrd = _is_nrrd(path)
     with path.open("rb") as file:
         for _ in range(10_000):
             line = file.readline(65_536)

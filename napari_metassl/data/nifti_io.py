@@ -3,41 +3,33 @@
 from __future__ import annotations
 
 import gzip
+import io
+import logging
 import warnings
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from napari_metassl.data.file_checks import (
-    FileNote,
     quoted,
-    require_affine,
     require_file,
     require_memory,
     require_stored_bytes,
     require_volume_shape,
+    smallest_integer_type,
     voxel_count,
 )
-from napari_metassl.data.geometry import (
-    Array,
-    Floats,
-    Geometry,
-    NiftiSpace,
-    largest_grid_gap,
-    ras_to_lps,
-)
+from napari_metassl.data.geometry import Array, Geometry
+from napari_metassl.data.nifti_space import header_geometry as _geometry
+from napari_metassl.data.nifti_space import write_space
 from napari_metassl.errors import FileProblem
 
-SPACE_FIELDS = (
-    *("qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d"),
-    *("qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z", "xyzt_units"),
-)
 LABEL_INTENT = 1002
-UNITS_TO_MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
-"""Millimetres per spatial unit code: unknown (taken as mm), meter, millimeter, micron."""
+CHUNK = 1 << 24
 
 
 def read_nifti(path: Path, scaled: bool = True) -> tuple[Array, Geometry]:
@@ -73,7 +65,16 @@ def _judged_header(path: Path) -> tuple[Any, Geometry]:
     _require_scalar(path, dtype)
     require_memory(path, shape, max(dtype.itemsize, 4))
     _require_voxel_bytes(path, image, dtype.itemsize * voxel_count(shape))
-    return image, _geometry(path, image.header, shape)
+    return image, _geometry(path, _as_stored(image), shape)
+
+
+def _as_stored(image: Any) -> Any:
+    """Return the header as it stands in the file; nibabel turns e.g. a spacing of 0 into 1."""
+    from nibabel.openers import ImageOpener
+
+    holder = image.file_map.get("header") or image.file_map["image"]
+    with ImageOpener(holder.filename) as file:
+        return type(image.header).from_fileobj(file, check=False)
 
 
 def write_nifti(
@@ -99,7 +100,7 @@ def write_nifti(
     header["descrip"] = b"napari-metassl"
     if label_map:
         header["intent_code"] = LABEL_INTENT
-    _write_space(header, geometry)
+    write_space(header, geometry)
     # affine=None: nibabel then leaves the header's own statements alone.
     image = image_class(file_array, None, header)
     image.header.set_slope_inter(slope, 0)
@@ -114,13 +115,11 @@ def says_label_map(path: Path) -> bool:
 def _open(path: Path) -> Any:
     """Load the header, turning whatever nibabel says into one sentence."""
     import nibabel as nib
-    from nibabel.imageglobals import LoggingOutputSuppressor
 
     require_file(path)
     _require_honest_gzip(path)
     try:
-        with LoggingOutputSuppressor(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _quiet_nibabel():
             image = nib.load(path, mmap=False)
     except FileNotFoundError as error:
         header = path.with_name(path.name.replace(".img", ".hdr").replace(".IMG", ".HDR"))
@@ -147,6 +146,21 @@ def _open(path: Path) -> Any:
     raise _not_nifti(path)
 
 
+@contextmanager
+def _quiet_nibabel() -> Iterator[None]:
+    """Keep what nibabel repairs in a header off the terminal; what matters is judged later."""
+    from nibabel.imageglobals import logger
+
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
 def _not_nifti(path: Path) -> FileProblem:
     return FileProblem(
         f"{quoted(path)} is not a NIfTI file although its name says so, or its header is damaged. "
@@ -156,8 +170,8 @@ def _not_nifti(path: Path) -> FileProblem:
 
 def _truncated(path: Path) -> FileProblem:
     return FileProblem(
-        f"{quoted(path)} is truncated or damaged: its voxels end before the header says so. Copy "
-        "or export it again."
+        f"{quoted(path)} is truncated or damaged: its voxels are incomplete or fail their "
+        "checksum. Copy or export it again."
     )
 
 
@@ -200,109 +214,60 @@ def _require_voxel_bytes(path: Path, image: Any, promised: int) -> None:
 
 
 def _stored_voxels(path: Path, image: Any) -> Array:
+    """Read the voxels as they are stored, and in a compressed file its checksum as well.
+
+    nibabel stops behind the last voxel, in front of the checksum, so it would take damaged voxels.
+    """
+    file, count = Path(image.file_map["image"].filename), voxel_count(image.header.get_data_shape())
+    opener = gzip.open if file.suffix.lower() == ".gz" else open
     try:
-        voxels = np.asarray(image.dataobj.get_unscaled())
-    except (OSError, EOFError, zlib.error, gzip.BadGzipFile, ValueError) as error:
+        buffer = bytearray(count * image.dataobj.dtype.itemsize)
+        with opener(file, "rb") as stream:
+            stream.seek(image.dataobj.offset)
+            complete = _fill(buffer, stream)
+            while opener is gzip.open and stream.read(CHUNK):
+                pass
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise _truncated(path) from error
     except MemoryError as error:
         raise FileProblem(
             f"{quoted(path)} does not fit into memory. Close other volumes, or crop it first."
         ) from error
+    if not complete:
+        raise _truncated(path)
+    voxels = np.frombuffer(buffer, image.dataobj.dtype)
     return voxels.astype(voxels.dtype.newbyteorder("="), copy=False)
 
 
+def _fill(buffer: bytearray, stream: gzip.GzipFile | io.BufferedReader) -> bool:
+    """Fill the buffer from the stream; whether there was enough."""
+    place = 0
+    while place < len(buffer):
+        part = stream.read(min(CHUNK, len(buffer) - place))
+        if not part:
+            return False
+        buffer[place : place + len(part)] = part
+        place += len(part)
+    return True
+
+
 def _scale(voxels: Array, slope: float, inter: float) -> Array:
-    """Apply ``slope * voxels + inter``; integers stay integers where the header allows it."""
+    """Apply ``slope * voxels + inter``; integers stay small integers where the header lets them."""
     if slope == 1 and inter == 0:
         return voxels
-    if voxels.dtype.kind in "iu" and slope.is_integer() and inter.is_integer() and voxels.size:
-        ends = [int(end) * int(slope) + int(inter) for end in (voxels.min(), voxels.max())]
-        if min(ends) >= -(2**31) and max(ends) < 2**31:
-            small = np.promote_types(np.min_scalar_type(min(ends)), np.min_scalar_type(max(ends)))
-            wide = voxels.astype(np.int64) * int(slope) + int(inter)
-            return wide.astype(small)
-    scaled = np.empty(voxels.shape, np.float32, order="F")
+    scaled = np.empty(voxels.shape, _scaled_type(voxels, slope, inter), order="F")
     for k in range(voxels.shape[2]):  # slice by slice: float64 in between, but never all of it
         scaled[..., k] = voxels[..., k].astype(np.float64) * slope + inter
     return scaled
 
 
-def _geometry(path: Path, header: Any, shape: tuple[int, int, int]) -> Geometry:
-    space = _read_space(header)
-    to_mm = UNITS_TO_MM.get(int(header["xyzt_units"]) & 7, 1.0)
-    affine = _in_mm(ras_to_lps(_best_affine(path, header)), to_mm)
-    require_affine(path, affine)
-    _note_orientation(path, header, affine, to_mm)
-    return Geometry.from_file(affine, shape, space)
-
-
-def _best_affine(path: Path, header: Any) -> Floats:
-    try:
-        return np.asarray(header.get_best_affine(), dtype=np.float64)
-    except Exception as error:  # a quaternion longer than 1, a qfac that is none ...
-        raise FileProblem(
-            f"{quoted(path)} states no valid orientation (its qform is damaged). Repair the "
-            "header, or export it again."
-        ) from error
-
-
-def _in_mm(affine: Floats, to_mm: float) -> Floats:
-    scaled = affine.copy()
-    scaled[:3] *= to_mm
-    return scaled
-
-
-def _note_orientation(path: Path, header: Any, affine: Floats, to_mm: float) -> None:
-    """Warn about a file that contradicts itself, or says nothing, about orientation."""
-    codes = int(header["sform_code"]), int(header["qform_code"])
-    if codes == (0, 0):
-        _warn(
-            f"{quoted(path)} states no orientation (qform and sform codes are 0), so left and "
-            "right are a guess. Check them before relying on them."
-        )
-        return
-    if 0 in codes:
-        return
-    try:
-        qform = _in_mm(ras_to_lps(header.get_qform()), to_mm)
-    except Exception:  # a damaged qform beside a sound sform: the sform is what counts
-        _warn(f"{quoted(path)} has a damaged qform. Its sform is used.")
-        return
-    gap = largest_grid_gap(affine, qform, header.get_data_shape()[:3])
-    if gap > 0.1 * float(np.linalg.norm(affine[:3, :3], axis=0).min()):
-        _warn(
-            f"{quoted(path)} places its voxels in two ways: qform and sform lie up to {gap:.3g} mm "
-            "apart. The sform is shown; both are kept when labels are written."
-        )
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, FileNote, stacklevel=2)
-
-
-def _read_space(header: Any) -> NiftiSpace:
-    fields: dict[str, Array] = {name: np.array(header[name]) for name in SPACE_FIELDS}
-    fields["pixdim"] = np.array(header["pixdim"][:4])
-    version: Literal[1, 2] = 2 if int(header["sizeof_hdr"]) == 540 else 1
-    return NiftiSpace(version, fields)
-
-
-def _write_space(header: Any, geometry: Geometry) -> None:
-    if geometry.source.nifti is not None:
-        _copy_fields(header, geometry.source.nifti.fields)
-        return
-    affine = ras_to_lps(geometry.source.affine)
-    header.set_xyzt_units("mm")
-    header.set_qform(affine, code=1)
-    header.set_sform(affine, code=1)
-
-
-def _copy_fields(header: Any, fields: Mapping[str, Array]) -> None:
-    for name, value in fields.items():
-        if name == "pixdim":
-            header["pixdim"][:4] = value
-        else:
-            header[name] = value
+def _scaled_type(voxels: Array, slope: float, inter: float) -> np.dtype[Any]:
+    if voxels.dtype.kind in "iu" and slope.is_integer() and inter.is_integer() and voxels.size:
+        ends = [int(end) * int(slope) + int(inter) for end in (voxels.min(), voxels.max())]
+        kind = smallest_integer_type(min(ends), max(ends))
+        if kind is not None:
+            return kind
+    return np.dtype(np.float32)
 
 
 def _version_for(geometry: Geometry, shape: tuple[int, ...]) -> int:

@@ -82,6 +82,7 @@ class Project:
         labeled: Sequence[str] | None = None,
         validation: Sequence[str] = (),
         class_names: Sequence[str] | None = None,
+        class_colors: Sequence[str] | None = None,
         name: str | None = None,
     ) -> Project:
         """Make a project of a folder of images, and of labels that match by file stem.
@@ -98,6 +99,8 @@ class Project:
             Names of the volumes that only measure how good a pair is.
         class_names
             Background first; without it "background", "class 1", ... from the labels' values.
+        class_colors
+            ``#rrggbb`` for every class; without it colours that colour-blind people can tell apart.
 
         Raises
         ------
@@ -109,7 +112,9 @@ class Project:
             raise ProjectProblem(
                 f"'{folder}' already holds a project. Open it, or choose another folder."
             )
-        request = ProjectRequest(images, labels, labeled, validation, class_names, name)
+        request = ProjectRequest(
+            images, labels, labeled, validation, class_names, class_colors, name
+        )
         project = cls(folder, gather_project(folder, request))
         project.save()
         return project
@@ -308,6 +313,7 @@ class Project:
         corrections = None
         if Corrections.exist(self.corrections_folder, name):
             corrections = self.corrections(name, writable=False)
+            self._check_values(corrections)
         return combine_labels(None if manual is None else manual.data, corrections)
 
     def _shape(self, name: str) -> tuple[int, int, int]:
@@ -322,6 +328,17 @@ class Project:
             raise PairProblem(
                 f"Pair '{name}' has {len(card.class_names)} classes but project '{self.name}' has "
                 f"{self.classes}. Choose a pair trained on these classes."
+            )
+
+    def _check_values(self, corrections: Corrections) -> None:
+        """A stray value painted by hand must not become a class of its own."""
+        label = corrections.as_training_labels()
+        highest = int(label.max())
+        if highest >= self.classes:
+            raise ProjectProblem(
+                f"The corrections of '{corrections.name}' have {int((label == highest).sum())} "
+                f"voxels of value {highest} but the project has classes 0 to {self.classes - 1}. "
+                "Erase or repaint them."
             )
 
     def _existing(self, stored: str, name: str, what: str) -> Path:

@@ -17,6 +17,7 @@ from napari_metassl.data.project_file import (
     ProjectFile,
     Role,
     VolumeRecord,
+    make_project_file,
     stored_path,
 )
 from napari_metassl.data.volume_header import read_geometry
@@ -38,6 +39,7 @@ class ProjectRequest:
     labeled: Sequence[str] | None = None
     validation: Sequence[str] = ()
     class_names: Sequence[str] | None = None
+    class_colors: Sequence[str] | None = None
     name: str | None = None
 
 
@@ -63,10 +65,10 @@ def gather_project(folder: Path, request: ProjectRequest) -> ProjectFile:
         check_name(name)
         _check_grids(name, [*paths, used[name]] if name in used else paths)
     class_names = _class_names(used, request.class_names)
-    return ProjectFile(
+    return make_project_file(
         name=request.name or folder.name,
         class_names=class_names,
-        class_colors=class_palette(len(class_names)),
+        class_colors=tuple(request.class_colors or class_palette(len(class_names))),
         volumes=tuple(
             VolumeRecord(
                 name=name,

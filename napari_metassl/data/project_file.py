@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path, PureWindowsPath
 from typing import Any, Literal, Self
 
@@ -17,6 +18,8 @@ PROJECT_FILE = "project.json"
 FORMAT_VERSION: Literal[1] = 1
 MAXIMUM_CLASSES = 127
 """Values a person can paint; codes of a prediction could hold one more."""
+
+_COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 
 Role = Literal["labeled", "validation", "unlabeled"]
 
@@ -72,6 +75,11 @@ class ProjectFile(BaseModel, frozen=True):
                 f"Got {len(self.class_colors)} class_colors for {len(self.class_names)} "
                 "class_names. Give one colour for every class."
             )
+        for color in self.class_colors:
+            if not _COLOR.fullmatch(color):
+                raise ProjectProblem(
+                    f"Got the class colour {color!r}, expected #rrggbb. Correct it."
+                )
         if self.current_pair is not None:
             check_name(self.current_pair, "pair")
         return self
@@ -127,6 +135,14 @@ def read_project_file(folder: Path) -> ProjectFile:
         for stored in (*volume.images, *([volume.labels] if volume.labels else [])):
             resolve_path(stored, folder)
     return project
+
+
+def make_project_file(**fields: Any) -> ProjectFile:
+    """Make a project file of `fields`; what does not fit is one sentence."""
+    try:
+        return ProjectFile(**fields)
+    except ValidationError as error:
+        raise ProjectProblem(validation_sentence(error)) from error
 
 
 def write_project_file(project: ProjectFile, folder: Path) -> Path:

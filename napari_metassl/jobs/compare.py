@@ -19,7 +19,7 @@ from napari_metassl.data.model_pair import ModelPair
 from napari_metassl.data.project import Project
 from napari_metassl.errors import JobProblem
 from napari_metassl.jobs.predict import is_predicted, predict_volume
-from napari_metassl.method.inference import Precision
+from napari_metassl.method.placing import Precision
 
 RELEVANT = 0.005
 ENOUGH = 4
@@ -121,7 +121,7 @@ def compare_scores(old: Sequence[CaseScores], new: Sequence[CaseScores]) -> Comp
     )
 
 
-def score_volumes(  # noqa: PLR0913 - where and how, by keyword
+def score_volumes(
     pair: ModelPair,
     project: Project,
     names: Sequence[str],

@@ -205,7 +205,7 @@ class _Training:
         }
 
     def _within(self, minutes: float) -> TrainingConfig:
-        """Settings with as many steps as fit into `minutes`, by the speed of a few of them."""
+        """Fix as many steps as fit into `minutes`, by the speed of a few of them."""
         begun = time.monotonic()
         step = self._seconds_a_step(minutes * 60 * MEASURING_SHARE)
         each = step

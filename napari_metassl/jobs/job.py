@@ -228,13 +228,14 @@ class Job:
         """Everything a table of jobs shows, at this moment."""
         state, records = self.state(), self.progress()
         latest = records[-1] if records else {}
+        step = next((record for record in reversed(records) if "step" in record), {})
         done = state.status is JobStatus.SUCCEEDED
         return JobSnapshot(
             id=self.id,
             kind=self.kind,
             status=state.status,
-            step=int(latest.get("step", 0)),
-            steps=int(latest.get("steps", 0)),
+            step=int(step.get("step", 0)),
+            steps=int(step.get("steps", 0)),
             fraction=1.0 if done else float(latest.get("fraction", 0.0)),
             seconds_left=None if state.status.is_over else latest.get("seconds_left"),
             message=(state.status.is_over and state.message) or str(latest.get("message", "")),

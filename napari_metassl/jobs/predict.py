@@ -13,7 +13,8 @@ from napari_metassl.data.volume import Volume
 from napari_metassl.errors import Cancelled, FileProblem, JobProblem, MetaSSLError, PairProblem
 from napari_metassl.jobs.job_run import JobRun
 from napari_metassl.jobs.specs import PredictSpec
-from napari_metassl.method.inference import Precision, pick_device, predict_pair
+from napari_metassl.method.inference import predict_pair
+from napari_metassl.method.placing import Precision, pick_device
 
 
 def predict_volume(

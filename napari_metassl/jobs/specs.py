@@ -86,7 +86,7 @@ class FineTuneSpec(_Spec):
         Compare the new pair with its parent on the validation volumes at the end.
     """
 
-    kind: Literal["train", "fine-tune"]
+    kind: Literal["train", "fine-tune"] = "fine-tune"
     parent: Path | None = None
     networks: tuple[NetworkConfig, NetworkConfig] | None = None
     training: TrainingConfig = Field(default_factory=TrainingConfig)

@@ -140,4 +140,5 @@ class _Keeper:
         self.cache.mkdir(parents=True, exist_ok=True)
         path = self.cache / f"{name}.npy"
         np.save(path, image)
-        return np.load(path, mmap_mode="r")
+        mapped: np.ndarray[Any, Any] = np.load(path, mmap_mode="r")
+        return mapped

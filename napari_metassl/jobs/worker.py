@@ -69,7 +69,7 @@ def _outcome(job: Job) -> tuple[JobStatus, str, str]:
 
 
 def _work(job: Job) -> str:
-    """Hand the spec to the code for its kind, which says what it did; torch is imported here and not before."""
+    """Hand the spec to the code for its kind, which says what it did; it imports torch."""
     from napari_metassl.jobs.specs import PredictSpec, parse_spec
 
     spec = parse_spec(job.spec())

@@ -109,7 +109,7 @@ class WindowPass:
                 slab[:, :, : kept.shape[2]] += kept.to(slab.device)
                 weight[: kept.shape[2]] += kept_weight.to(slab.device)
             finished = next_start - start
-            yield slab[:, :, :finished] / weight[:finished, None, None]
+            yield slab[:, :, :finished].div_(weight[:finished, None, None])
             kept, kept_weight = slab[:, :, finished:], weight[finished:]
 
     def _find_slabs(self) -> list[tuple[int, int]]:

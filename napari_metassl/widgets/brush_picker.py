@@ -45,14 +45,15 @@ class BrushPicker(QWidget):
             if (widget := item.widget()) is not None:
                 widget.deleteLater()
         self.buttons = {}
-        self._grid.addWidget(label("Brush", "muted"), 0, 0)
+        self._grid.addWidget(label("Paint"), 0, 0)
         choices = [(k, name, color) for k, (name, color) in enumerate(self._listed) if k > 0]
         choices.append((BACKGROUND_MARK, self._listed[0][0].capitalize(), BACKGROUND_MARK_COLOR))
         choices.append((ERASER, "Untouch", ""))
         for place, (value, name, color) in enumerate(choices):
-            self._grid.addWidget(
-                self._button(value, name, color), 1 + place // COLUMNS, place % COLUMNS
-            )
+            line, column = divmod(place, COLUMNS)
+            self._grid.addWidget(self._button(value, name, color), line, 1 + column)
+        for column in range(COLUMNS):
+            self._grid.setColumnStretch(1 + column, 1)
 
     def _button(self, value: int, name: str, color: str) -> QPushButton:
         made = QPushButton(name)

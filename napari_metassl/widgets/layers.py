@@ -11,7 +11,6 @@ from napari.utils.colormaps import DirectLabelColormap
 from napari.utils.events import Event
 from napari.viewer import Viewer
 
-from napari_metassl.data.prediction import Network
 from napari_metassl.data.quadripartition import REGION_COLORS, Region
 from napari_metassl.widgets.correction_layer import (
     CorrectionLayer,
@@ -68,13 +67,18 @@ class ReviewLayers:
         self._looks = {kind: Look(**vars(look)) for kind, look in START_LOOKS.items()}
         self._shown: str | None = None
         self._changing = False
-        session.events.review.connect(self._on_review)
-        session.events.visible_regions.connect(self._on_visible_regions)
-        session.events.brush.connect(self._on_brush)
-        session.partitioned.connect(self._on_partitioned)
-        session.edit.connect(self._on_edit)
-        session.act.connect(self._on_act)
-        session.offer_taken.connect(self._on_offer)
+        self._listening = (
+            (session.events.review, self._on_review),
+            (session.events.visible_regions, self._on_visible_regions),
+            (session.events.brush, self._on_brush),
+            (session.partitioned, self._on_partitioned),
+            (session.paint, self._on_paint),
+            (session.edit, self._on_edit),
+            (session.act, self._on_act),
+            (session.offer_taken, self._on_offer),
+        )
+        for signal, slot in self._listening:
+            signal.connect(slot)
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.dims.events.ndisplay.connect(self._on_ndisplay, position="first")
 
@@ -88,25 +92,8 @@ class ReviewLayers:
         self._clear()
         self.viewer.layers.events.removed.disconnect(self._on_removed)
         self.viewer.dims.events.ndisplay.disconnect(self._on_ndisplay)
-        for signal in (
-            self.session.events.review,
-            self.session.events.visible_regions,
-            self.session.events.brush,
-            self.session.partitioned,
-            self.session.edit,
-            self.session.act,
-            self.session.offer_taken,
-        ):
-            for slot in (
-                self._on_review,
-                self._on_visible_regions,
-                self._on_brush,
-                self._on_partitioned,
-                self._on_edit,
-                self._on_act,
-                self._on_offer,
-            ):
-                signal.disconnect(slot, missing_ok=True)
+        for signal, slot in self._listening:
+            signal.disconnect(slot)
 
     def write(self) -> None:
         """Put anything on disk that no event told of."""
@@ -287,6 +274,13 @@ class ReviewLayers:
         if layer is not None and layer.selected_label != brush:
             layer.selected_label = brush
 
+    def _on_paint(self) -> None:
+        self._bring_back()
+        if (layer := self.corrections) is not None:
+            layer.visible = True
+            self.viewer.layers.selection.active = layer
+            layer.mode = "paint"
+
     def _on_edit(self, edit: Edit) -> None:
         self._bring_back()
         if self.writer is not None:
@@ -354,5 +348,3 @@ def contrast_limits(data: np.ndarray[Any, Any]) -> tuple[float, float]:
     low, high = (float(value) for value in np.percentile(sample, (0.5, 99.8)))
     return (low, high) if high > low else (low, low + 1.0)
 
-
-__all__ = ["Network", "ReviewLayers"]

@@ -18,6 +18,7 @@ from napari_metassl.data.project import Project
 from napari_metassl.data.quadripartition import Reference, Region
 from napari_metassl.errors import MetaSSLError
 from napari_metassl.jobs.job import JobSnapshot
+from napari_metassl.jobs.specs import FineTuneSpec
 from napari_metassl.widgets.review import Review
 
 Thresholds = tuple[tuple[float, ...], ...]
@@ -106,6 +107,8 @@ class Session(EventedModel):
         Whether finishing a site goes to the next open one by itself.
     brush
         Value the brush paints: a class, `BACKGROUND_MARK` or `ERASER`.
+    training_id
+        Id of the training whose progress and result are on display.
     tab
         The page in front: project, review or fine-tune.
     """
@@ -127,6 +130,8 @@ class Session(EventedModel):
     notice: Notice | None = None
     prediction_job: JobSnapshot | None = None
     training_job: JobSnapshot | None = None
+    training_id: str | None = None
+    training_result: dict[str, Any] | None = None
 
     partitioned: ClassVar[Signal] = Signal()
     """Thresholds or reference have been applied to the regions."""
@@ -138,8 +143,16 @@ class Session(EventedModel):
     """The corrections changed and are on disk: number of voxels."""
     volumes_changed: ClassVar[Signal] = Signal()
     """Predictions, corrections or pairs of the project changed."""
+    paint: ClassVar[Signal] = Signal()
+    """A person chose a brush: the corrections layer should be ready to paint."""
     predict: ClassVar[Signal] = Signal(tuple)
     """A person wants these volumes predicted."""
+    predicted: ClassVar[Signal] = Signal(tuple)
+    """These volumes have a new prediction."""
+    train: ClassVar[Signal] = Signal(FineTuneSpec)
+    """A person wants this training."""
+    training_records: ClassVar[Signal] = Signal(list)
+    """New progress records of the training on display."""
     cancel: ClassVar[Signal] = Signal(str)
     """A person wants the job with this id to stop."""
     offer_taken: ClassVar[Signal] = Signal(str)

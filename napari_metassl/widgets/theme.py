@@ -84,6 +84,9 @@ QPushButton[tone="primary"]:hover {{ background: {mix(p.accent, p.text, 0.18)}; 
 QPushButton[tone="primary"]:disabled {{ background: {p.field}; font-weight: 400; }}
 QPushButton[tone="quiet"] {{ background: transparent; border: 1px solid {p.line}; }}
 QPushButton[tone="quiet"]:hover {{ background: {p.field}; }}
+QPushButton[tone="choice"] {{ background: {p.background}; padding: 4px 6px; }}
+QPushButton[tone="choice"]:hover {{ background: {p.field}; }}
+QPushButton[tone="choice"]:checked {{ background: {p.accent}; font-weight: 600; }}
 QPushButton[tone="link"] {{ background: transparent; color: {p.muted}; text-align: left; padding: 2px 0; }}
 QPushButton[tone="link"]:hover {{ color: {p.text}; }}
 QPushButton:disabled {{ color: {mix(p.text, p.card, 0.6)}; border: 0px; background: {quiet}; }}

@@ -1,0 +1,71 @@
+"""Arguments and options that several commands share."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class StrategyChoice(StrEnum):
+    """Where the two predictions come from."""
+
+    CPS = "cps"
+    MEAN_TEACHER = "mean-teacher"
+    FIXMATCH = "fixmatch"
+    CCT = "cct"
+    R_DROP = "r-drop"
+
+
+class WeightsChoice(StrEnum):
+    """Presets of the region weights."""
+
+    PAPER = "paper"
+    RATIONAL = "rational"
+
+
+class FormatChoice(StrEnum):
+    """File formats of labels."""
+
+    NII_GZ = "nii.gz"
+    NII = "nii"
+    NRRD = "nrrd"
+    MHA = "mha"
+
+
+class PrecisionChoice(StrEnum):
+    """Number format of the networks' arithmetic."""
+
+    AUTO = "auto"
+    FULL = "32"
+    HALF = "16-mixed"
+    BFLOAT = "bf16-mixed"
+
+
+ProjectArgument = Annotated[Path, typer.Argument(metavar="PROJECT", help="Folder of the project.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")]
+DeviceOption = Annotated[str, typer.Option(help="'auto', 'cpu' or a device such as 'cuda:0'.")]
+PrecisionOption = Annotated[PrecisionChoice, typer.Option(help="Number format.")]
+SeedOption = Annotated[int, typer.Option(min=0, help="The same seed gives the same pair.")]
+StepsOption = Annotated[int | None, typer.Option(min=1, help="Number of training steps.")]
+MinutesOption = Annotated[
+    float | None,
+    typer.Option(min=0.01, help="Time for the training; the number of steps follows from it."),
+]
+NameOption = Annotated[str | None, typer.Option(help="Name of the new pair.")]
+WeightsOption = Annotated[
+    WeightsChoice | None, typer.Option(help="Preset of the region weights of the loss.")
+]
+LearningRateOption = Annotated[float | None, typer.Option(help="Of the optimizer.")]
+ValidateOption = Annotated[
+    int | None, typer.Option(min=0, help="Steps between validations; 0: only at the end.")
+]
+PatchOption = Annotated[
+    str | None, typer.Option(metavar="Z,Y,X", help="Voxels the networks see at once.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="NAME=VALUE", help="Any other setting of the training, value as JSON."
+    ),
+]

@@ -1,0 +1,29 @@
+"""The keys of the review and the colours of the regions, shown and hidden with H."""
+
+from __future__ import annotations
+
+from qtpy.QtWidgets import QGridLayout, QWidget
+
+from napari_metassl.widgets.components import Card, label
+from napari_metassl.widgets.session import KEYS
+
+NAPARI_KEYS = {"2": "paint brush", "1": "erase", "3": "fill", "5": "move", "[ ]": "brush size", "V": "show or hide the layer"}
+
+
+class HelpCard(Card):
+    """All keys at a glance."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__("Keys", parent)
+        grid = QGridLayout()
+        grid.setHorizontalSpacing(10)
+        grid.setVerticalSpacing(2)
+        keys = {key: str(action) for action, key in KEYS.items()}
+        for column, listed in enumerate((keys, NAPARI_KEYS)):
+            for line, (key, text) in enumerate(listed.items()):
+                grid.addWidget(label(key, "title"), line, 2 * column)
+                grid.addWidget(label(text, "muted"), line, 2 * column + 1)
+        grid.setColumnStretch(1, 1)
+        grid.setColumnStretch(3, 1)
+        self.body.addLayout(grid)
+        self.hide()

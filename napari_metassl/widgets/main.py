@@ -1,0 +1,195 @@
+"""The dock widget "MetaSSL review", and the program that opens napari with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import napari
+from napari.utils.events import Event
+from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtWidgets import QDockWidget, QMainWindow, QProgressBar, QTabWidget, QVBoxLayout, QWidget
+
+from napari_metassl.widgets.camera import go_to_site
+from napari_metassl.widgets.components import page, scrolled
+from napari_metassl.widgets.correction_panel import CorrectionPanel
+from napari_metassl.widgets.fine_tune_panel import FineTunePanel
+from napari_metassl.widgets.help_card import HelpCard
+from napari_metassl.widgets.job_watcher import JobWatcher
+from napari_metassl.widgets.layers import ReviewLayers
+from napari_metassl.widgets.message_bar import MessageBar
+from napari_metassl.widgets.project_panel import ProjectPanel
+from napari_metassl.widgets.regions_panel import RegionsPanel
+from napari_metassl.widgets.review_loader import ReviewLoader
+from napari_metassl.widgets.session import KEYS, Action, Session
+from napari_metassl.widgets.site_walk import SiteWalk
+from napari_metassl.widgets.theme import palette_of, stylesheet
+from napari_metassl.widgets.volume_bar import VolumeBar
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+TITLE = "MetaSSL review"
+WIDTH = 400
+TABS: tuple[Literal["project", "review", "fine-tune"], ...] = ("project", "review", "fine-tune")
+
+
+class MetaSSLWidget(QWidget):
+    """Project, regions, correction and fine-tuning beside one viewer.
+
+    Parameters
+    ----------
+    napari_viewer
+        The viewer whose layers show the volume under review.
+    executor
+        Starts jobs; this computer's own background processes where not given.
+    """
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer, executor: Any = None) -> None:
+        super().__init__()
+        self.viewer = napari_viewer
+        self.session = Session()
+        self._window: QMainWindow | None = None
+        self._closed = False
+        self.setObjectName("MetaSSL")
+        self.setMinimumWidth(WIDTH - 20)
+        self.walk = SiteWalk(self.session)
+        self.layers = ReviewLayers(napari_viewer, self.session)
+        self.loader = ReviewLoader(self.session, self)
+        self.watcher = JobWatcher(self.session, executor, self)
+        self.project_panel = ProjectPanel(self.session)
+        self.regions_panel = RegionsPanel(self.session)
+        self.correction_panel = CorrectionPanel(self.session)
+        self.fine_tune_panel = FineTunePanel(self.session)
+        self.help = HelpCard()
+        self._build()
+        self._connect()
+        self._use_theme()
+        self._bind_keys()
+
+    def open_project(self, folder: Path) -> None:
+        """Open a project, as its button does."""
+        self.project_panel.actions_.open_folder(Path(folder))
+
+    def close_review(self) -> None:
+        """Write everything, stop timers and threads, take the layers out, give the journals free."""
+        if self._closed:
+            return
+        self._closed = True
+        self.watcher.close()
+        self.loader.close()
+        self.project_panel.close_threads()
+        self._unbind_keys()
+        self.viewer.events.theme.disconnect(self._use_theme)
+        self.layers.close()
+        self.session.set_project(None)
+        if self._window is not None:
+            self._window.removeEventFilter(self)
+
+    # -- making
+
+    def _build(self) -> None:
+        self.message = MessageBar(self.session)
+        self.busy = QProgressBar()
+        self.busy.setObjectName("thin")
+        self.busy.setRange(0, 0)
+        self.busy.setTextVisible(False)
+        self.busy.hide()
+        review = page(self.regions_panel, self.help, self.correction_panel, stretch=2)
+        self.tabs = QTabWidget()
+        self.tabs.setDocumentMode(True)
+        self.tabs.tabBar().setExpanding(True)
+        self.tabs.tabBar().setDrawBase(False)
+        self.tabs.tabBar().setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.tabs.addTab(self.project_panel, "Project")
+        self.tabs.addTab(scrolled(review), "Review")
+        self.tabs.addTab(self.fine_tune_panel, "Fine-tuning")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(6, 2, 6, 4)
+        layout.setSpacing(6)
+        layout.addWidget(VolumeBar(self.session))
+        layout.addWidget(self.busy)
+        layout.addWidget(self.message)
+        layout.addWidget(self.tabs, 1)
+
+    def _connect(self) -> None:
+        session = self.session
+        self.tabs.currentChanged.connect(self._on_tab)
+        session.events.tab.connect(lambda tab: self.tabs.setCurrentIndex(TABS.index(tab)))
+        session.events.busy.connect(lambda busy: self.busy.setVisible(bool(busy)))
+        session.events.project.connect(self._on_project)
+        session.events.site.connect(self._on_site)
+        session.predicted.connect(self._on_predicted)
+        session.act.connect(self._on_act)
+        session.offer_taken.connect(self._on_offer)
+        self.viewer.events.theme.connect(self._use_theme)
+
+    def _bind_keys(self) -> None:
+        for action, key in KEYS.items():
+            self.viewer.bind_key(
+                key, lambda _viewer, action=action: self.session.act.emit(action), overwrite=True
+            )
+
+    def _unbind_keys(self) -> None:
+        for key in KEYS.values():
+            self.viewer.bind_key(key, None, overwrite=True)
+
+    def _use_theme(self, _event: Event | None = None) -> None:
+        palette = palette_of(self.viewer.theme)
+        self.setStyleSheet(stylesheet(palette))
+        self.correction_panel.use_palette(palette)
+        self.fine_tune_panel.use_palette(palette)
+
+    # -- following
+
+    def _on_tab(self, index: int) -> None:
+        self.session.tab = TABS[index]
+
+    def _on_project(self) -> None:
+        project = self.session.project
+        has_predictions = project is not None and any(
+            project.prediction_folder(record.name).exists() for record in project.volumes()
+        )
+        self.session.tab = "review" if has_predictions else "project"
+
+    def _on_site(self, number: int | None) -> None:
+        review = self.session.review
+        site = None if review is None else review.site(number)
+        if review is not None and site is not None:
+            go_to_site(self.viewer, review, site)
+
+    def _on_predicted(self, names: tuple[str, ...]) -> None:
+        if self.session.volume in names:
+            self.loader.reload()
+
+    def _on_act(self, action: Action) -> None:
+        if action is Action.HELP:
+            self.session.tab = "review"
+            self.help.setVisible(not self.help.isVisible())
+
+    def _on_offer(self, what: str) -> None:
+        if what == "fine-tune":
+            self.session.tab = "fine-tune"
+
+    # -- closing
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Write everything when the main window is about to close."""
+        if watched is self._window and event.type() == QEvent.Type.Close and not self._closed:
+            self.layers.write()
+        return super().eventFilter(watched, event)
+
+    def event(self, event: QEvent) -> bool:
+        """Notice when the panel is put into a window, and when it is taken out of it for good."""
+        if event.type() == QEvent.Type.ParentChange:
+            dock = self.parent()
+            if isinstance(dock, QDockWidget):
+                self._watch(dock.parent())
+            elif dock is None and self._window is not None:
+                self.close_review()
+        return super().event(event)
+
+    def _watch(self, window: QObject | None) -> None:
+        if isinstance(window, QMainWindow) and window is not self._window:
+            self._window = window
+            window.installEventFilter(self)

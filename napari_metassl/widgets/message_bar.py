@@ -1,0 +1,52 @@
+"""The line on top of the panels that says what happened or what to do, with one offer at most."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QWidget
+
+from napari_metassl.widgets.components import button, label, set_tone
+from napari_metassl.widgets.session import Notice, Session
+
+
+class MessageBar(QFrame):
+    """Shows ``session.notice``; hidden while there is none."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("message")
+        self.session = session
+        self.text = label("", wrap=True)
+        self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.text.setMinimumWidth(80)
+        self.offer = button("", self._take)
+        self.offer.setSizePolicy(self.offer.sizePolicy().Policy.Fixed, self.offer.sizePolicy().Policy.Fixed)
+        self.dismiss = button("✕", self._dismiss, tip="Hide this message")
+        self.dismiss.setFixedWidth(28)
+        self.dismiss.setSizePolicy(self.dismiss.sizePolicy().Policy.Fixed, self.dismiss.sizePolicy().Policy.Fixed)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(10, 6, 6, 6)
+        layout.setSpacing(8)
+        layout.addWidget(self.text, 1)
+        layout.addWidget(self.offer)
+        layout.addWidget(self.dismiss)
+        session.events.notice.connect(self._on_notice)
+        self._on_notice(session.notice)
+
+    def _on_notice(self, notice: Notice | None) -> None:
+        self.setVisible(notice is not None)
+        if notice is None:
+            return
+        self.text.setText(notice.text)
+        self.offer.setText(notice.offer)
+        self.offer.setVisible(bool(notice.offer))
+        self.offer.updateGeometry()
+        set_tone(self, notice.tone)
+
+    def _take(self) -> None:
+        notice, self.session.notice = self.session.notice, None
+        if notice is not None:
+            self.session.offer_taken.emit(notice.what)
+
+    def _dismiss(self) -> None:
+        self.session.notice = None

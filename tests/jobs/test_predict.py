@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+from conftest import finished
+from napari_metassl.data.volume_io import read_labels
+from napari_metassl.errors import JobProblem
+from napari_metassl.jobs.job import Job, JobStatus
+from napari_metassl.jobs.local import LocalExecutor
+from napari_metassl.jobs.specs import PredictSpec
+from napari_metassl.jobs.worker import run_job
+
+
+def here(project, **changes) -> Job:
+    """Do a predict job in this process."""
+    spec = PredictSpec(project=project.folder, pair=project.pairs_folder / "first", **changes)
+    job = Job.create(project.jobs_folder, spec.model_dump(mode="json"), kind=spec.kind)
+    run_job(job)
+    return job
+
+
+def test_predicts_all_volumes_in_its_own_process(trained):
+    spec = PredictSpec(project=trained.folder, pair=trained.pairs_folder / "first")
+    job = finished(LocalExecutor().submit(spec))
+    names = [record.name for record in trained.volumes()]
+    assert job.result()["predicted"] == names
+    assert job.snapshot().steps == len(names)
+    assert {record["volume"] for record in job.progress()} == set(names)
+    for name in names:
+        prediction = trained.prediction(name)
+        assert prediction.shape == trained.geometry(name).shape
+        assert prediction.pair_name == "first"
+        truth = read_labels(trained.folder / "labels" / f"{name}.nii.gz").data
+        overlap = 2 * np.sum((prediction.merged() == 1) & (truth == 1))
+        assert overlap / (np.sum(prediction.merged() == 1) + truth.sum()) > 0.5
+
+
+def test_second_run_passes_over_what_is_done(trained):
+    assert here(trained, volumes=("v0", "v4")).result()["predicted"] == ["v0", "v4"]
+    second = here(trained)
+    assert second.result()["already_predicted"] == ["v0", "v4"]
+    assert second.result()["predicted"] == ["v1", "v2", "v3", "v5"]
+    assert here(trained, volumes=("v0",), force=True).result()["predicted"] == ["v0"]
+    (trained.prediction_folder("v1") / "prediction.json").write_text("{")
+    assert here(trained).result()["predicted"] == ["v1"]
+
+
+def test_unreadable_volume_does_not_hold_up_the_others(trained):
+    (trained.folder / "images" / "v1.nii.gz").write_bytes(b"no volume")
+    job = here(trained, volumes=("v0", "v1", "v2"))
+    assert job.status is JobStatus.FAILED
+    assert "1 of 3 volumes could not be predicted" in job.snapshot().error
+    assert job.result()["predicted"] == ["v0", "v2"]
+    assert list(job.result()["problems"]) == ["v1"]
+
+
+def test_stop_keeps_what_is_predicted(trained, monkeypatch):
+    from napari_metassl.jobs import predict
+
+    stop_after_first = predict.PredictionPair.save
+
+    def save(self, folder):
+        stop_after_first(self, folder)
+        next(iter(trained.jobs_folder.glob("*predict"))).joinpath("stop_request").touch()
+
+    monkeypatch.setattr(predict.PredictionPair, "save", save)
+    job = here(trained)
+    assert job.status is JobStatus.STOPPED
+    assert "1 of 6 volumes are predicted" in job.snapshot().message
+    assert trained.prediction("v0") is not None
+    assert trained.prediction("v1") is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"volumes": ("v9",)}, "v9"),
+        ({"device": "cuda:77"}, "cannot be used here"),
+    ],
+)
+def test_impossible_wishes_are_one_sentence(trained, changes, words):
+    job = here(trained, **changes)
+    assert job.status is JobStatus.FAILED
+    assert words in job.snapshot().error
+    assert "\n" not in job.snapshot().error
+
+
+def test_broken_project_fails_with_the_sentence(trained):
+    spec = PredictSpec(project=trained.folder, pair=trained.pairs_folder / "first")
+    (trained.folder / "project.json").write_text("{ broken")
+    job = LocalExecutor().submit(spec)
+    snapshot = job.wait(60)
+    assert snapshot.status is JobStatus.FAILED
+    assert "cannot be read as JSON" in snapshot.error
+    assert "Traceback" not in snapshot.error
+    assert "Traceback" in job.log_end(60)
+
+
+def test_missing_project_folder_starts_nothing(tmp_path):
+    with pytest.raises(JobProblem, match="no project folder"):
+        LocalExecutor().submit(PredictSpec(project=tmp_path / "none", pair=tmp_path))

@@ -1,0 +1,64 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from napari_metassl.errors import MetaSSLError
+from napari_metassl.method.threshold import AdaptiveThresholds, class_bins
+from napari_metassl.method.voxel_kinds import Kind
+
+
+def observe(thresholds: AdaptiveThresholds, label, confidence, kind) -> None:
+    label, kind = torch.tensor(label), torch.tensor(kind, dtype=torch.uint8)
+    bins = class_bins(label.to(torch.uint8), kind, thresholds.classes)
+    thresholds.update(0, bins, torch.tensor(confidence))
+
+
+def test_update_follows_the_formula_for_labeled_and_unlabeled_apart():
+    thresholds = AdaptiveThresholds(classes=2, start=0.8, momentum=0.25)
+    observe(
+        thresholds,
+        label=[0, 0, 1, 1, 0],
+        confidence=[0.9, 0.7, 0.6, 0.95, 0.2],
+        kind=[Kind.UNLABELED, Kind.UNLABELED, Kind.UNLABELED, Kind.LABELED, Kind.IGNORED],
+    )
+    unlabeled, labeled = thresholds.stored[0]
+    assert unlabeled[0] == pytest.approx(0.25 * (1.6 / 3) + 0.75 * 0.8)
+    assert unlabeled[1] == pytest.approx(0.25 * (0.6 / 2) + 0.75 * 0.8)
+    assert labeled[1] == pytest.approx(0.25 * (0.95 / 2) + 0.75 * 0.8)
+    assert labeled[0] == pytest.approx(0.8)  # only an ignored voxel: absent
+    assert torch.equal(thresholds.stored[1], torch.full((2, 2), 0.8))  # the other network
+
+
+def test_a_class_absent_for_many_batches_keeps_its_threshold():
+    thresholds = AdaptiveThresholds(classes=3)
+    for _ in range(50):
+        observe(thresholds, [0] * 99, [0.99] * 99, [Kind.UNLABELED] * 99)
+    assert thresholds.stored[0, 0, 1:].tolist() == pytest.approx([0.9, 0.9])
+    assert thresholds.stored[0, 0, 0].item() == pytest.approx(0.99 * 99 / 100, rel=1e-5)
+
+
+def test_corrected_voxels_move_the_labeled_thresholds():
+    thresholds = AdaptiveThresholds(classes=2)
+    observe(thresholds, [1], [0.6], [Kind.CORRECTED])
+    assert thresholds.stored[0, 1, 1].item() == pytest.approx(0.5 * 0.3 + 0.5 * 0.9)
+    assert thresholds.stored[0, 0, 1].item() == pytest.approx(0.9)
+
+
+@settings(max_examples=30, deadline=None)
+@given(confidence=st.floats(0.5, 1.0), cap=st.floats(0.5, 1.0))
+def test_cap_limits_what_is_used_not_what_is_stored(confidence, cap):
+    thresholds = AdaptiveThresholds(classes=2, cap=cap)
+    for _ in range(30):
+        observe(thresholds, [0] * 999, [confidence] * 999, [Kind.UNLABELED] * 999)
+    assert thresholds.stored[0, 0, 0].item() == pytest.approx(confidence * 0.999, rel=1e-4)
+    assert thresholds.used[0, 0, 0].item() == pytest.approx(min(confidence * 0.999, cap), rel=1e-4)
+
+
+def test_state_survives_and_a_foreign_one_is_refused():
+    thresholds = AdaptiveThresholds(classes=2)
+    observe(thresholds, [0, 1], [0.7, 0.6], [Kind.UNLABELED] * 2)
+    other = AdaptiveThresholds(classes=2)
+    other.load_state_dict(thresholds.state_dict())
+    assert torch.equal(other.stored, thresholds.stored)
+    with pytest.raises(MetaSSLError, match="classes"):
+        AdaptiveThresholds(classes=3).load_state_dict(thresholds.state_dict())
