@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+
 from napari_metassl.errors import MetaSSLError
 from napari_metassl.method.losses import MetaSSLLoss
 from napari_metassl.method.training_config import LossConfig, RegionWeights

@@ -20,10 +20,9 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
+from phantom_anatomy import Array, Patient, Tissue, column, paint
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
-
-from phantom_anatomy import Array, Patient, Tissue, column, paint
 
 CLASS_NAMES = ("background", "left ventricle", "myocardium", "right ventricle")
 CLASS_COLORS = ("#000000", "#cc3311", "#ddaa33", "#0077bb")

@@ -42,6 +42,10 @@ class Provenance(IntEnum):
     """From the volume's manual label file; in exports only."""
 
 
+_WITHOUT_PREDICTION = np.full(256, Provenance.CORRECTED, np.uint8)
+_WITHOUT_PREDICTION[0] = Provenance.PREDICTED
+
+
 class Corrections:
     """Corrections of one volume, every edit of which is on disk.
 
@@ -247,11 +251,12 @@ class Corrections:
         voxels: npt.NDArray[np.int64],
         predicted: npt.NDArray[Any] | TableView | None,
     ) -> Bytes:
-        provenance = np.where(after == 0, Provenance.PREDICTED, Provenance.CORRECTED)
+        provenance = np.take(_WITHOUT_PREDICTION, after)
         if predicted is not None:
             said = predicted[np.unravel_index(voxels, self.labels.shape)]
-            provenance[(after != 0) & (_TRAINING_LABEL[after] == said)] = Provenance.CONFIRMED
-        return provenance.astype(np.uint8)
+            same = (np.take(_TRAINING_LABEL, after) == said) & (after != 0)
+            provenance[same] = Provenance.CONFIRMED
+        return provenance
 
 
 def journal_path(folder: Path, name: str) -> Path:

@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -256,6 +257,7 @@ class EditJournal:
         return sum(edit.seq >= int(noted[0]) for edit in self.edits)
 
 
+@cache
 def current_user() -> str:
     """Login name of the person, "unknown" where there is none."""
     try:

@@ -170,9 +170,7 @@ def evaluate_case(
 def summarise(cases: Sequence[CaseScores]) -> Summary:
     """Mean and spread of every metric over the cases, per class and over all classes."""
     names = list(dict.fromkeys(name for case in cases for name in case.classes))
-    by_class = {
-        name: [case.classes.get(name, ClassScores()) for case in cases] for name in names
-    }
+    by_class = {name: [case.classes.get(name, ClassScores()) for case in cases] for name in names}
     return Summary(
         classes={
             name: {m: Spread.of([getattr(scores, m) for scores in found]) for m in METRICS}

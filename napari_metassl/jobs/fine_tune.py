@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from napari_metassl.data.evaluation import CaseScores, summarise
-from napari_metassl.data.model_card import ModelCard
+from napari_metassl.data.model_card import ModelCard, read_card
 from napari_metassl.data.model_pair import ModelPair, load_pair, new_pair, save_pair
 from napari_metassl.data.project import Project
 from napari_metassl.errors import Cancelled, JobProblem, PairProblem
@@ -51,7 +51,7 @@ def run_fine_tune(spec: FineTuneSpec, run: JobRun) -> str:
         data = _read(project, start.card, cache, run)
         training = _Training(spec, run, start, data)
         training.do()
-        path = _free_folder(project.pairs_folder, spec.name)
+        path = _free_folder(project.pairs_folder, spec.name, run.job.id)
         card = save_pair(training.pair(path.name), path)
     finally:
         shutil.rmtree(cache, ignore_errors=True)
@@ -186,7 +186,7 @@ class _Training:
                 "name": name,
                 "strategy": self.settings.strategy,
                 "thresholds": (tuple(thresholds[0]), tuple(thresholds[1])),
-                "parent": None if self.spec.parent is None else old.name,
+                "parent": None if self.spec.parent is None else self.spec.parent.name,
                 "job_id": self.run.job.id,
                 "metrics": {"training": self._summary()},
                 "sha256": {},
@@ -305,10 +305,18 @@ def _mean_sentence(scores: list[CaseScores]) -> str:
     return f"Mean Dice {dice.mean:.3f} on {dice.cases} validation volumes."
 
 
-def _free_folder(pairs: Path, name: str) -> Path:
-    """Folder for a pair of this name, with a number when the name was taken meanwhile."""
+def _free_folder(pairs: Path, name: str, job_id: str) -> Path:
+    """Folder for a pair of this name, with a number when another job took it meanwhile."""
     for number in range(1, 1000):
         path = pairs / (name if number == 1 else f"{name}-{number}")
-        if not path.exists():
+        if not path.exists() or _is_made_by(path, job_id):
             return path
     raise JobProblem(f"There are 999 pairs called '{name}'; give another name.")
+
+
+def _is_made_by(path: Path, job_id: str) -> bool:
+    """Whether the pair was saved by this very job, which was killed before it ended."""
+    try:
+        return read_card(path).job_id == job_id
+    except PairProblem:
+        return False

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from napari_metassl.data.model_card import ModelCard
 from napari_metassl.data.model_pair import ModelPair, load_pair
@@ -129,7 +130,7 @@ class _Prediction:
                 self.problems[name] = str(problem)
             else:
                 self.done.append(name)
-                self._report(number + 1, name, 0.0, always=True)
+                self._report(number + 1, name, 0.0, always=True, done=[name])
 
     def _predict(self, number: int, name: str) -> None:
         self.run.stop_here("")
@@ -144,7 +145,9 @@ class _Prediction:
         )
         prediction.save(self.project.prediction_folder(name))
 
-    def _report(self, number: int, name: str, share: float, *, always: bool = False) -> None:
+    def _report(
+        self, number: int, name: str, share: float, *, always: bool = False, **figures: Any
+    ) -> None:
         fraction = (number + share) / max(len(self.todo), 1)
         self.run.report(
             f"Predicting {name}",
@@ -154,8 +157,8 @@ class _Prediction:
             steps=len(self.todo),
             volume=name,
             volume_fraction=share,
-            done=self.done[-1:],
             seconds_left=self.seconds * (1 - fraction) / fraction if fraction > 0 else None,
+            **figures,
         )
 
     def conclusion(self, passed_over: int) -> str:

@@ -35,21 +35,16 @@ def predict_pair(  # noqa: PLR0913
     cancelled: Callable[[], bool] | None = None,
     notice: Callable[[str], None] | None = None,
 ) -> tuple[Bytes, Bytes]:
-    """Predict one volume with all networks in one pass.
-
-    Windows in which every channel has its smallest value throughout (air, padding) are background
-    without asking the networks.
+    """Predict one volume with all networks in one pass; windows of pure air are background.
 
     Parameters
     ----------
     networks
-        Usually (supervised, reference); any number with the same classes. They are moved to the
-        device and stay there.
+        Usually (supervised, reference), with the same classes; moved to the device to stay there.
     image
         (channels, Z, Y, X), normalised and on the networks' grid.
     patch_size
-        Window, one side per spatial dimension: three for 3D networks, two for 2D networks, which
-        go through the volume slice by slice.
+        Window: three sides, or two for 2D networks, which go through the volume slice by slice.
     output_shape
         (Z, Y, X) of the volume's own grid over the same extent; None for the image's grid.
     overlap
@@ -58,26 +53,20 @@ def predict_pair(  # noqa: PLR0913
         'auto': CUDA with 16-bit mixed precision where there is one, else the CPU in float32.
     batch
         Windows fed to the networks together; None chooses for the device.
-    progress
-        Called with the finished part, 0..1.
-    cancelled
-        Asked before every batch of windows; True stops.
+    progress, cancelled
+        Told the finished part, 0..1; asked before every batch of windows, True stops.
     notice
-        Called with a sentence when memory or precision did not suffice and a slower way is taken;
-        a warning by default.
+        Told in a sentence when a slower way is taken, for memory or precision (else a warning).
 
     Returns
     -------
     labels, levels : np.ndarray
-        (networks, Z, Y, X) uint8: class of the highest probability, and confidence as a level of
-        `napari_metassl.method.confidence`.
+        (networks, Z, Y, X) uint8; levels are those of `napari_metassl.method.confidence`.
 
     Raises
     ------
-    Cancelled
-        If `cancelled` said so.
-    PairProblem
-        If the image or the window does not suit the networks, or they answer with NaN.
+    Cancelled, PairProblem
+        If `cancelled` said so; if image or window do not suit the networks, or they answer NaN.
     """
     patch = tuple(int(side) for side in patch_size)
     _check_sizes(image, patch, overlap)
@@ -86,13 +75,8 @@ def predict_pair(  # noqa: PLR0913
     own_shape = image.shape[1:] if output_shape is None else output_shape
     finisher = PlaneFinisher(len(networks), image.shape[1:], own_shape)
     with _evaluating(networks, placing.device):
-        window_pass = WindowPass(
-            networks,
-            padded,
-            (patch, overlap),
-            placing,
-            Watch(progress, cancelled, notice or _warn),
-        )
+        watch = Watch(progress, cancelled, notice or _warn)
+        window_pass = WindowPass(networks, padded, (patch, overlap), placing, watch)
         for probabilities in window_pass.finished_planes():
             finisher.add(probabilities[:, :, crop[0], crop[1], crop[2]])
     return finisher.labels, finisher.levels

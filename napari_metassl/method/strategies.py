@@ -1,52 +1,19 @@
-"""Where the two predictions come from; the loss and the trainer are the same for all.
-
-A strategy holds its networks and answers three questions: the predictions for a batch, which
-prediction learns from which, and what happens after the optimizer's step.
-"""
+"""The strategies and their registry; the loss and the trainer are the same for all."""
 
 from __future__ import annotations
 
 import copy
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from napari_metassl.errors import MetaSSLError
 from napari_metassl.method.batch import Batch
-from napari_metassl.method.losses import ONE_SIDED, SYMMETRIC, Link
+from napari_metassl.method.cct import CrossConsistencyTraining
+from napari_metassl.method.losses import ONE_SIDED
 from napari_metassl.method.perturbations import add_noise, change_strongly, cut_mix
-from napari_metassl.method.training_config import StrategyName
-
-Networks = tuple[nn.Module, nn.Module | None]
-
-
-class Strategy(nn.Module):
-    """Base of all strategies; calling one gives the logits of every prediction.
-
-    Attributes
-    ----------
-    links
-        Which prediction learns from which.
-    supervised, reference
-        The pair that is left for review.
-    """
-
-    links: ClassVar[tuple[Link, ...]] = SYMMETRIC
-
-    supervised: nn.Module
-    reference: nn.Module
-
-    def prepare(self, batch: Batch) -> Batch:
-        """Change the batch before it is predicted, labels included."""
-        return batch
-
-    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Logits (B, C, *spatial) of every prediction from images (B, channels, *spatial)."""
-        raise NotImplementedError
-
-    def after_step(self, step: int) -> None:
-        """Follow the optimizer's step number ``step``, counted from 0."""
+from napari_metassl.method.strategy import Networks, Strategy
+from napari_metassl.method.training_config import StrategyName, TrainingConfig
 
 
 class CrossPseudoSupervision(Strategy):
@@ -55,7 +22,7 @@ class CrossPseudoSupervision(Strategy):
     Chen et al., Semi-Supervised Semantic Segmentation with Cross Pseudo Supervision, CVPR 2021.
     """
 
-    def __init__(self, networks: Networks, ema_decay: float = 0.99) -> None:
+    def __init__(self, networks: Networks, config: TrainingConfig) -> None:
         super().__init__()
         self.supervised, reference = networks
         if reference is None or reference is self.supervised:
@@ -78,7 +45,7 @@ class MeanTeacher(Strategy):
 
     links = ONE_SIDED
 
-    def __init__(self, networks: Networks, ema_decay: float = 0.99) -> None:
+    def __init__(self, networks: Networks, config: TrainingConfig) -> None:
         super().__init__()
         student, teacher = networks
         if teacher is None or teacher is student:
@@ -89,7 +56,7 @@ class MeanTeacher(Strategy):
                 "twice. Use cross pseudo supervision for two architectures."
             )
         self.supervised, self.reference = student, teacher.requires_grad_(False)
-        self.ema_decay = ema_decay
+        self.ema_decay = config.ema_decay
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Give student and teacher the image, each with noise of its own."""
@@ -118,7 +85,7 @@ class FixMatch(Strategy):
 
     links = ONE_SIDED
 
-    def __init__(self, networks: Networks, ema_decay: float = 0.99) -> None:
+    def __init__(self, networks: Networks, config: TrainingConfig) -> None:
         super().__init__()
         self.supervised = self.reference = networks[0]
 
@@ -139,7 +106,7 @@ class RDrop(Strategy):
     Wu et al., R-Drop: Regularized Dropout for Neural Networks, NeurIPS 2021.
     """
 
-    def __init__(self, networks: Networks, ema_decay: float = 0.99) -> None:
+    def __init__(self, networks: Networks, config: TrainingConfig) -> None:
         super().__init__()
         self.supervised = self.reference = networks[0]
         if not any(_drops(module) for module in networks[0].modules()):
@@ -157,16 +124,14 @@ STRATEGIES: dict[StrategyName, type[Strategy]] = {
     "cps": CrossPseudoSupervision,
     "mean_teacher": MeanTeacher,
     "fixmatch": FixMatch,
+    "cct": CrossConsistencyTraining,
     "r_drop": RDrop,
 }
 
 
-def make_strategy(name: StrategyName, networks: Networks, ema_decay: float = 0.99) -> Strategy:
-    """Make the strategy of that name around the networks (supervised, reference or None)."""
-    if name not in STRATEGIES:
-        known = ", ".join(STRATEGIES)
-        raise MetaSSLError(f"Strategy '{name}' is not known, expected one of: {known}.")
-    return STRATEGIES[name](networks, ema_decay)
+def make_strategy(networks: Networks, config: TrainingConfig) -> Strategy:
+    """Make the configured strategy around the networks (supervised, reference or None)."""
+    return STRATEGIES[config.strategy](networks, config)
 
 
 def _shapes(network: nn.Module) -> dict[str, torch.Size]:

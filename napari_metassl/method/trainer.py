@@ -92,7 +92,7 @@ class Trainer:
         self._device = pick_device(config.device)
         self._fabric = make_fabric(self._device, config)
         self._sampler = PatchSampler(volumes, config, rank=self._fabric.global_rank)
-        self._strategy = make_strategy(config.strategy, networks, config.ema_decay)
+        self._strategy = make_strategy(networks, config)
         self._loss = MetaSSLLoss(classes, config)
         self._module, self._optimizer = self._fabric.setup(
             self._strategy, make_optimizer(self._strategy, config)

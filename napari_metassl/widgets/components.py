@@ -10,7 +10,6 @@ from qtpy.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QLabel,
-    QLayout,
     QPushButton,
     QScrollArea,
     QSizePolicy,
@@ -40,18 +39,19 @@ class KeyButton(QPushButton):
     def __init__(self, text: str, key: str = "", parent: QWidget | None = None) -> None:
         super().__init__(text, parent)
         self.key = key
+        self.setProperty("keyed", bool(key))
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
-    def sizeHint(self) -> QSize:
-        """Room for the text and the key cap."""
+    def sizeHint(self) -> QSize:  # noqa: N802
+        """Room for the text; the style sheet keeps the place of the key cap free."""
         hint = super().sizeHint()
-        return QSize(hint.width() + (30 if self.key else 0), max(hint.height(), 30))
+        return QSize(hint.width(), max(hint.height(), 30))
 
-    def minimumSizeHint(self) -> QSize:
+    def minimumSizeHint(self) -> QSize:  # noqa: N802
         """Never narrower than the text and the cap, so that neither is clipped."""
         return self.sizeHint()
 
-    def paintEvent(self, event: QPaintEvent) -> None:
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
         """Draw the button as styled, then the cap over its right end."""
         super().paintEvent(event)
         if not self.key:
@@ -60,7 +60,7 @@ class KeyButton(QPushButton):
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         ink = self.palette().color(self.foregroundRole())
         ink.setAlphaF(0.75 if self.isEnabled() else 0.3)
-        cap = QRectF(self.width() - 26, (self.height() - 17) / 2, 18, 17)
+        cap = QRectF(self.width() - 25.5, (self.height() - 17) / 2, 18, 17)
         painter.setPen(QPen(ink, 1))
         painter.drawRoundedRect(cap, 3, 3)
         font = self.font()
@@ -81,7 +81,7 @@ def row(*widgets: QWidget, spacing: int = 6) -> QHBoxLayout:
 
 
 def label(text: str = "", tone: str = "", *, wrap: bool = False) -> QLabel:
-    """Return a label; ``tone`` is one of the style sheet's: title, big, muted, good, bad, warning."""
+    """Return a label; ``tone`` is one of the style sheet's: title, muted, good, bad ..."""
     made = QLabel(text)
     made.setTextFormat(Qt.TextFormat.PlainText)
     made.setWordWrap(wrap)
@@ -134,7 +134,7 @@ def scrolled(content: QWidget) -> QScrollArea:
     return area
 
 
-def page(*parts: QWidget | QLayout, stretch: int | None = None) -> QWidget:
+def page(*parts: QWidget, stretch: int | None = None) -> QWidget:
     """Return a page of cards, one below the other; ``stretch`` is the one that takes spare room."""
     made = QWidget()
     made.setObjectName("page")
@@ -143,10 +143,8 @@ def page(*parts: QWidget | QLayout, stretch: int | None = None) -> QWidget:
     layout.setSpacing(8)
     for index, part in enumerate(parts):
         weight = 1 if index == stretch else 0
-        if isinstance(part, QWidget):
-            layout.addWidget(part, weight)
-        else:
-            layout.addLayout(part, weight)
-    if stretch is None:
-        layout.addStretch(1)
+        if weight == 0:
+            part.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
+        layout.addWidget(part, weight)
+    layout.addStretch(0)  # takes the room when the part that stretches is hidden
     return made

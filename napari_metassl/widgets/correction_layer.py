@@ -12,7 +12,7 @@ from napari.utils.events import Event
 from napari_metassl.data.corrections import BACKGROUND_MARK
 from napari_metassl.widgets.review import Review
 from napari_metassl.widgets.session import Edit, Notice, Session
-from napari_metassl.widgets.theme import BACKGROUND_MARK_COLOR
+from napari_metassl.widgets.theme import BACKGROUND_MARK_ALPHA, BACKGROUND_MARK_COLOR
 
 Box = tuple[slice, ...]
 
@@ -146,7 +146,7 @@ class CorrectionWriter:
 
 
 def box_of(atoms: Any, shape: tuple[int, ...]) -> Box | None:
-    """Return the box around all changes of a step of napari's history; None if it cannot be told."""
+    """Return the box around a step of napari's history; None if it cannot be told."""
     low = np.array(shape)
     high = np.zeros(len(shape), int)
     for atom in atoms:
@@ -165,9 +165,10 @@ def box_of(atoms: Any, shape: tuple[int, ...]) -> Box | None:
 
 def correction_colormap(class_colors: tuple[str, ...]) -> DirectLabelColormap:
     """Class colours, a colour of its own for the background mark, nothing for untouched."""
-    colors: dict[int | None, str] = {None: "transparent", 0: "transparent"}
+    colors: dict[int | None, Any] = {None: "transparent", 0: "transparent"}
     colors |= {k: color for k, color in enumerate(class_colors) if k > 0}
-    colors[BACKGROUND_MARK] = BACKGROUND_MARK_COLOR
+    red, green, blue = (int(BACKGROUND_MARK_COLOR[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    colors[BACKGROUND_MARK] = (red, green, blue, BACKGROUND_MARK_ALPHA)
     return DirectLabelColormap(color_dict=colors)
 
 

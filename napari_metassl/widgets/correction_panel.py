@@ -9,6 +9,7 @@ from qtpy.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
     QProgressBar,
+    QSizePolicy,
     QWidget,
 )
 
@@ -41,6 +42,9 @@ class CorrectionPanel(Card):
         self.buttons: dict[Action, KeyButton] = {}
         self.progress_text = label("", "muted")
         self.head.addWidget(self.progress_text)
+        undo = self._button(Action.UNDO)
+        undo.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        self.head.addWidget(undo)
         self.progress = QProgressBar()
         self.progress.setObjectName("thin")
         self.progress.setTextVisible(False)
@@ -56,6 +60,7 @@ class CorrectionPanel(Card):
         self.body.addLayout(self._reach_row())
         self.brush = BrushPicker(session)
         self.body.addWidget(self.brush)
+        self.body.addStretch(0)  # takes the room while the list is hidden
         self._rest = QTimer(self)
         self._rest.setSingleShot(True)
         self._rest.setInterval(REST_MS)
@@ -63,7 +68,7 @@ class CorrectionPanel(Card):
         session.events.review.connect(self.refresh)
         session.events.site.connect(self._on_site)
         session.events.prediction_job.connect(self._show_empty)
-        session.partitioned.connect(self._rest.start)
+        session.partitioned.connect(self._refresh_later)
         session.edited.connect(self.refresh)
         self.refresh()
 
@@ -89,6 +94,9 @@ class CorrectionPanel(Card):
             )
         self._enable()
         self._show_empty()
+
+    def _refresh_later(self) -> None:
+        self._rest.start()
 
     def _enable(self) -> None:
         review = self.session.review
@@ -174,22 +182,20 @@ class CorrectionPanel(Card):
         self.reach.setSingleStep(0.5)
         self.reach.setSuffix(" mm")
         self.reach.setValue(self.session.reach_mm)
-        self.reach.setStyleSheet("min-width: 62px; max-width: 74px;")
+        self.reach.setStyleSheet("min-width: 96px; max-width: 96px;")
         self.reach.setToolTip(
             "What lies so close around a finished site counts as seen: voxels nobody touched "
             "are confirmed as predicted."
         )
         self.reach.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         self.reach.valueChanged.connect(self._set_reach)
-        self.go_on = QCheckBox("then go on")
+        self.go_on = QCheckBox("then go to the next")
         self.go_on.setChecked(self.session.go_on)
         self.go_on.setToolTip("Finishing a site goes to the next open one by itself")
         self.go_on.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.go_on.toggled.connect(self._set_go_on)
         line = row(label("Confirm within"), self.reach, self.go_on)
         line.addStretch(1)
-        undo = self._button(Action.UNDO)
-        line.addWidget(undo)
         return line
 
     def _set_reach(self, reach: float) -> None:

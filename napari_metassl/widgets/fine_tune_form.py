@@ -24,7 +24,13 @@ from napari_metassl.widgets.components import Card, button, label, row
 from napari_metassl.widgets.session import Session
 from napari_metassl.widgets.volume_list import current_card
 
-OFFERED: tuple[StrategyName, ...] = ("cps", "mean_teacher", "fixmatch", "r_drop")
+TITLES: dict[StrategyName, str] = {
+    "cps": "Cross pseudo supervision (CPS)",
+    "mean_teacher": "Mean Teacher",
+    "fixmatch": "FixMatch",
+    "r_drop": "R-Drop",
+}
+OFFERED: tuple[StrategyName, ...] = tuple(TITLES)
 WEIGHTS: dict[str, tuple[str, Callable[[bool], RegionWeights]]] = {
     "paper": ("Paper: UC > US > DC > DS", RegionWeights.paper),
     "rational": ("Rational: UC > US > DS > DC", RegionWeights.rational),
@@ -40,8 +46,9 @@ class FineTuneForm(Card):
         super().__init__("New fine-tuning", parent)
         self.session = session
         self.strategy, self.weights, self.unit = QComboBox(), QComboBox(), QComboBox()
-        for name in OFFERED:
-            self.strategy.addItem(STRATEGY_TITLES[name], name)
+        for n, strategy in enumerate(OFFERED):
+            self.strategy.addItem(TITLES[strategy], strategy)
+            self.strategy.setItemData(n, STRATEGY_TITLES[strategy], Qt.ItemDataRole.ToolTipRole)
         for name, (title, _) in WEIGHTS.items():
             self.weights.addItem(title, name)
         self.unit.addItems(["steps", "minutes"])

@@ -79,7 +79,7 @@ class RunView(Card):
             self.choice.clear()
             for job in reversed([job for job in jobs if job.kind in TRAINING]):
                 name = str(job.spec().get("name", job.id))
-                self.choice.addItem(f"{name}  ·  {job.id[4:6]}-{job.id[6:8]} {job.id[9:11]}:{job.id[11:13]}", job.id)
+                self.choice.addItem(f"{name}  ·  {job.state().created:%m-%d %H:%M}", job.id)
             self.choice.setCurrentIndex(self.choice.findData(self.session.training_id))
         self.choice.setVisible(self.choice.count() > 0)
 

@@ -7,7 +7,17 @@ from qtpy.QtWidgets import QGridLayout, QWidget
 from napari_metassl.widgets.components import Card, label
 from napari_metassl.widgets.session import KEYS
 
-NAPARI_KEYS = {"2": "paint brush", "1": "erase", "3": "fill", "5": "move", "[ ]": "brush size", "V": "show or hide the layer"}
+NAPARI_KEYS = {
+    "P": "paint brush",
+    "E": "eraser",
+    "F": "fill bucket",
+    "3": "polygon",
+    "Z": "move the view",
+    "[  ]": "brush size",
+    "V": "show or hide the layer",
+    "Ctrl+Z": "undo, on the corrections layer",
+}
+"""Napari's own, where they help most."""
 
 
 class HelpCard(Card):

@@ -170,4 +170,3 @@ class JobWatcher(QObject):
             self.session.notice = Notice(
                 snapshot.message or f"{what} is done.", "good", offer="Look", what="fine-tune"
             )
-

@@ -46,7 +46,7 @@ START_LOOKS = {
     PREDICTION: Look(True, 0.9, contour=1),
     REGIONS: Look(True, 0.55),
     MANUAL: Look(False, 0.9, contour=1),
-    CORRECTIONS: Look(True, 0.75),
+    CORRECTIONS: Look(True, 0.7),
 }
 
 
@@ -184,9 +184,7 @@ class ReviewLayers:
         return layer
 
     def _prediction_layer(self, review: Review, kind: str) -> Labels:
-        return self._labels_layer(
-            review.merged, review, kind, class_colormap(review.class_colors)
-        )
+        return self._labels_layer(review.merged, review, kind, class_colormap(review.class_colors))
 
     def _regions_layer(self, review: Review, kind: str) -> Labels:
         assert review.quadripartition is not None
@@ -216,7 +214,9 @@ class ReviewLayers:
     def _in_order(self) -> None:
         """Keep the corrections on top and the image below, whatever was added when."""
         order = [kind for kind in self.layers if kind.startswith(IMAGE)]
-        order += [k for k in (CONFIDENCE, PREDICTION, REGIONS, MANUAL, CORRECTIONS) if k in self.layers]
+        order += [
+            k for k in (CONFIDENCE, PREDICTION, REGIONS, MANUAL, CORRECTIONS) if k in self.layers
+        ]
         for kind in order:
             index = self.viewer.layers.index(self.layers[kind])
             self.viewer.layers.move(index, len(self.viewer.layers))
@@ -288,8 +288,13 @@ class ReviewLayers:
 
     def _on_act(self, action: Action) -> None:
         layer = self.corrections
-        if action is Action.UNDO and layer is not None:
-            layer.undo()
+        review = self.session.review
+        if action is not Action.UNDO or layer is None or review is None:
+            return
+        before = len(review.corrections.history)
+        layer.undo()
+        if len(review.corrections.history) == before:
+            self.session.notice = Notice("Nothing is left to take back in this session.")
 
     def _on_ndisplay(self, event: Event) -> None:
         """Contours exist on slices only."""
@@ -314,8 +319,10 @@ class ReviewLayers:
         self._remember(kind, self.layers.pop(kind))
         safe = "Nothing painted is lost: it is on disk. " if kind == CORRECTIONS else ""
         self.session.notice = Notice(
-            f"The layer '{event.value.name}' was taken out of the viewer. {safe}", "warning",
-            offer="Bring it back", what="layers",
+            f"The layer '{event.value.name}' was taken out of the viewer. {safe}",
+            "warning",
+            offer="Bring it back",
+            what="layers",
         )
 
     def _on_offer(self, what: str) -> None:
@@ -347,4 +354,3 @@ def contrast_limits(data: np.ndarray[Any, Any]) -> tuple[float, float]:
     sample = data[::step, ::step, ::step]
     low, high = (float(value) for value in np.percentile(sample, (0.5, 99.8)))
     return (low, high) if high > low else (low, low + 1.0)
-

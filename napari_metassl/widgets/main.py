@@ -27,7 +27,7 @@ from napari_metassl.widgets.theme import palette_of, stylesheet
 from napari_metassl.widgets.volume_bar import VolumeBar
 
 if TYPE_CHECKING:
-    from napari.viewer import Viewer
+    pass
 
 TITLE = "MetaSSL review"
 WIDTH = 400
@@ -72,7 +72,7 @@ class MetaSSLWidget(QWidget):
         self.project_panel.actions_.open_folder(Path(folder))
 
     def close_review(self) -> None:
-        """Write everything, stop timers and threads, take the layers out, give the journals free."""
+        """Write everything, stop timers and threads, give layers and journals back."""
         if self._closed:
             return
         self._closed = True
@@ -173,11 +173,11 @@ class MetaSSLWidget(QWidget):
 
     # -- closing
 
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
         """Write everything when the main window is about to close."""
         if watched is self._window and event.type() == QEvent.Type.Close and not self._closed:
             self.layers.write()
-        return super().eventFilter(watched, event)
+        return bool(super().eventFilter(watched, event))
 
     def event(self, event: QEvent) -> bool:
         """Notice when the panel is put into a window, and when it is taken out of it for good."""
@@ -187,9 +187,29 @@ class MetaSSLWidget(QWidget):
                 self._watch(dock.parent())
             elif dock is None and self._window is not None:
                 self.close_review()
-        return super().event(event)
+        return bool(super().event(event))
 
     def _watch(self, window: QObject | None) -> None:
         if isinstance(window, QMainWindow) and window is not self._window:
             self._window = window
             window.installEventFilter(self)
+
+
+def open_window(project: Path | None = None, *, block: bool = True) -> MetaSSLWidget:
+    """Open napari with the review beside it.
+
+    Parameters
+    ----------
+    project
+        Folder of a project to open; without it the panel says what to do first.
+    block
+        Wait here until the window is closed.
+    """
+    viewer = napari.Viewer(title=f"napari · {TITLE}")
+    widget = MetaSSLWidget(viewer)
+    viewer.window.add_dock_widget(widget, name=TITLE, area="right")
+    if project is not None:
+        widget.open_project(project)
+    if block:
+        napari.run()
+    return widget

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QSizePolicy, QWidget
 
 from napari_metassl.widgets.components import button, label, set_tone
 from napari_metassl.widgets.session import Notice, Session
@@ -20,10 +20,10 @@ class MessageBar(QFrame):
         self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.text.setMinimumWidth(80)
         self.offer = button("", self._take)
-        self.offer.setSizePolicy(self.offer.sizePolicy().Policy.Fixed, self.offer.sizePolicy().Policy.Fixed)
+        self.offer.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         self.dismiss = button("✕", self._dismiss, tip="Hide this message")
         self.dismiss.setFixedWidth(28)
-        self.dismiss.setSizePolicy(self.dismiss.sizePolicy().Policy.Fixed, self.dismiss.sizePolicy().Policy.Fixed)
+        self.dismiss.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(10, 6, 6, 6)
         layout.setSpacing(8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from time import sleep
 from typing import TYPE_CHECKING, Any, Literal
@@ -79,27 +80,28 @@ def decathlon_heart() -> list[LayerTuple]:
     finally:
         bar.close()
     image, labels = heart_cases(folder)[0]
-    return _image_and_labels(image, labels, visible=True)
+    return [image_layer(read_volume(image)), _named_labels(labels, opacity=0.6)]
 
 
 def _phantoms(role: Role) -> list[LayerTuple]:
+    from napari_metassl.widgets.layers import class_colormap
+
     folder = sample_data_path()
-    names = json.loads((folder / "split.json").read_text(encoding="utf-8"))[role]
+    split = json.loads((folder / "split.json").read_text(encoding="utf-8"))
     images, labels = list_volumes(folder / "images"), list_volumes(folder / "labels")
+    look = {"colormap": class_colormap(tuple(split["class_colors"])), "opacity": 0.6}
     layers: list[LayerTuple] = []
-    for place, name in enumerate(names):
-        shown_labels = None if role == "unlabeled" else labels[name]
-        # All at once would cover one another.
-        layers += _image_and_labels(images[name], shown_labels, visible=place == 0)
+    for place, name in enumerate(split[role]):
+        visible = place == 0  # all at once would cover one another
+        layers.append(image_layer(read_volume(images[name]), visible=visible))
+        if role != "unlabeled":
+            layers.append(_named_labels(labels[name], visible=visible, **look))
     return layers
 
 
-def _image_and_labels(image: Path, labels: Path | None, visible: bool) -> list[LayerTuple]:
-    layers = [image_layer(read_volume(image), visible=visible)]
-    if labels is not None:
-        volume = read_labels(labels)
-        layers.append(labels_layer(volume, name=f"{volume.name} labels", visible=visible))
-    return layers
+def _named_labels(path: Path, **look: Any) -> LayerTuple:
+    volume = read_labels(path)
+    return labels_layer(volume, name=f"{volume.name} labels", **look)
 
 
 def _sample_project_folder() -> Path:
@@ -115,8 +117,11 @@ def _sample_project_folder() -> Path:
     mark = hashlib.sha256(__version__.encode() + card.read_bytes()).hexdigest()[:8]
     folder = cache_folder() / f"heart-phantom-{mark}"
     if not folder.is_dir():
+        aside = folder.with_name(f"{folder.name}.part")
+        shutil.rmtree(aside, ignore_errors=True)  # left by a program that was killed
         folder.parent.mkdir(parents=True, exist_ok=True)
-        sample_project(folder)
+        sample_project(aside).close()
+        aside.rename(folder)
     return folder
 
 

@@ -193,7 +193,10 @@ class NewProjectDialog(QDialog):
         made = QVBoxLayout()
         line = row(label("What each volume is for:"))
         line.addStretch(1)
-        for text, column in (("Labeled from a list …", LABELED), ("Validation from a list …", VALIDATION)):
+        for text, column in (
+            ("Labeled from a list …", LABELED),
+            ("Validation from a list …", VALIDATION),
+        ):
             choose = QPushButton(text)
             choose.setAutoDefault(False)
             choose.setToolTip("A text file with one volume name per line")

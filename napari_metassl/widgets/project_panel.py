@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import (
     QComboBox,
@@ -87,7 +89,7 @@ class Welcome(Card):
         for folder in folders:
             opener = button(
                 f"{folder.name}   ·   {folder.parent}",
-                lambda folder=folder: self._actions.open_folder(folder),
+                partial(self._actions.open_folder, folder),
                 tone="link",
                 tip=str(folder),
             )
@@ -142,9 +144,7 @@ class ProjectHead(Card):
         if others:
             menu.addSeparator()
         for folder in others:
-            menu.addAction(
-                folder.name, lambda folder=folder: self._actions.open_folder(folder)
-            ).setToolTip(str(folder))
+            menu.addAction(folder.name, partial(self._actions.open_folder, folder))
 
 
 class PairCard(Card):
@@ -279,5 +279,3 @@ def strategy_name(strategy: str) -> str:
         "r_drop": "R-Drop",
     }
     return names.get(strategy, strategy)
-
-

@@ -11,7 +11,9 @@ KEPT = 8
 
 def settings() -> QSettings:
     """Return the file of this program's own settings."""
-    return QSettings(QSettings.Format.IniFormat, QSettings.Scope.UserScope, "napari-metassl", "review")
+    return QSettings(
+        QSettings.Format.IniFormat, QSettings.Scope.UserScope, "napari-metassl", "review"
+    )
 
 
 def recent_projects() -> list[Path]:

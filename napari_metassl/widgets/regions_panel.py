@@ -12,16 +12,16 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_metassl.data.quadripartition import Reference
+from napari_metassl.data.quadripartition import Reference, Region
 from napari_metassl.widgets.components import Card, button, label, row, scrolled, set_tone, swatch
 from napari_metassl.widgets.region_table import RegionTable
 from napari_metassl.widgets.session import Session
 from napari_metassl.widgets.threshold_slider import ThresholdSlider
 
 REFERENCES = {
-    Reference.SUPERVISED: ("A", "Network A (supervised) must be sure of its label."),
-    Reference.REFERENCE: ("B", "Network B (reference) must be sure of its label."),
-    Reference.BOTH: ("A and B", "Both networks must be sure: fewer voxels count as confident."),
+    Reference.SUPERVISED: ("Network A", "Confident is where the supervised network is sure."),
+    Reference.REFERENCE: ("Network B", "Confident is where the reference network is sure."),
+    Reference.BOTH: ("Both", "Confident is only where both networks are sure."),
 }
 
 
@@ -136,12 +136,12 @@ class RegionsPanel(Card):
     def _move_all(self, value: float) -> None:
         self.session.set_threshold(value, tuple(range(len(self.classes))))
 
-    def _show_regions(self, regions: object) -> None:
+    def _show_regions(self, regions: frozenset[Region]) -> None:
         self.session.visible_regions = regions
 
     def _reference_row(self) -> QHBoxLayout:
         group = QButtonGroup(self)
-        layout = row(label("Sure is"), spacing=4)
+        layout = row(label("Reference"), spacing=4)
         self.reference_buttons: dict[Reference, QPushButton] = {}
         for reference, (text, tip) in REFERENCES.items():
             choice = QPushButton(text)

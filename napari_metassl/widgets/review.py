@@ -36,7 +36,7 @@ class SiteStatus(StrEnum):
 
 
 @dataclass(frozen=True, eq=False)
-class RankedSite:
+class ListedSite:
     """A site as it stands in the list at the thresholds of now."""
 
     site: Site
@@ -94,24 +94,21 @@ class Review:
 
     # -- sites
 
-    def ranked(self) -> list[RankedSite]:
+    def ranked(self) -> list[ListedSite]:
         """All sites, worst first at the thresholds of now, with their status."""
         if self.sites is None or self.quadripartition is None:
             return []
-        voxel_ml = self.images[0].geometry.voxel_volume_ml
-        suspicious = self.sites.suspicious(self.quadripartition)
-        order = np.argsort(-suspicious, kind="stable")
         status = self._statuses(self.sites)
         return [
-            RankedSite(self.sites[int(n)], float(suspicious[n]) * voxel_ml, status[n])
-            for n in order
+            ListedSite(entry.site, entry.ds_ml, status[entry.site.id])
+            for entry in self.sites.ranked(self.quadripartition)
         ]
 
     def site(self, number: int | None) -> Site | None:
-        """The site with this id."""
+        """Return the site with this id."""
         if self.sites is None or number is None or not 0 <= number < len(self.sites):
             return None
-        return self.sites[number]
+        return self.sites.site(number)
 
     def _statuses(self, sites: SiteIndex) -> list[SiteStatus]:
         """Status of every site by its id."""
@@ -192,4 +189,3 @@ def load_review(project: Project, name: str) -> Review:
         quadripartition=None if prediction is None else Quadripartition(prediction),
         sites=None if prediction is None else SiteIndex.from_prediction(prediction),
     )
-

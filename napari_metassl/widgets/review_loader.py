@@ -68,8 +68,7 @@ class ReviewLoader(QObject):
         self.session.busy = ""
         if problem is not None:
             self.session.show_review(None)
-            with self.session.telling():
-                raise problem
+            self.session.tell(problem)
             return
         review = done.result()
         self.session.show_review(review)

@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
-from psygnal import EventedModel, Signal
-from pydantic import ConfigDict
+from psygnal import EmitLoopError, EventedModel, Signal
+from pydantic import ConfigDict, InstanceOf
 
 from napari_metassl.data.project import Project
 from napari_metassl.data.quadripartition import Reference, Region
@@ -115,9 +115,9 @@ class Session(EventedModel):
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
-    project: Project | None = None
+    project: InstanceOf[Project] | None = None
     volume: str | None = None
-    review: Review | None = None
+    review: InstanceOf[Review] | None = None
     busy: str = ""
     thresholds: Thresholds = ()
     reference: Reference = Reference.REFERENCE
@@ -127,9 +127,9 @@ class Session(EventedModel):
     go_on: bool = True
     brush: int = 1
     tab: Literal["project", "review", "fine-tune"] = "project"
-    notice: Notice | None = None
-    prediction_job: JobSnapshot | None = None
-    training_job: JobSnapshot | None = None
+    notice: InstanceOf[Notice] | None = None
+    prediction_job: InstanceOf[JobSnapshot] | None = None
+    training_job: InstanceOf[JobSnapshot] | None = None
     training_id: str | None = None
     training_result: dict[str, Any] | None = None
 
@@ -158,8 +158,9 @@ class Session(EventedModel):
     offer_taken: ClassVar[Signal] = Signal(str)
     """A person pressed the button of a notice."""
 
-    def model_post_init(self, context: Any) -> None:
-        """Apply thresholds and reference before any panel hears of the change."""
+    def __init__(self, **values: Any) -> None:
+        super().__init__(**values)
+        # Connected first: thresholds and reference are applied before any panel hears of them.
         self.events.thresholds.connect(self._partition)
         self.events.reference.connect(self._partition)
 
@@ -170,11 +171,11 @@ class Session(EventedModel):
 
     def open_project(self, folder: Path) -> bool:
         """Open the project in ``folder`` and show its first volume worth looking at."""
+        opened = False
         with self.telling():
-            project = Project.open(folder)
-            self.set_project(project)
-            return True
-        return False
+            self.set_project(Project.open(folder))
+            opened = True
+        return opened
 
     def set_project(self, project: Project | None) -> None:
         """Leave the project at hand and show another."""
@@ -217,22 +218,33 @@ class Session(EventedModel):
         """Turn a problem a person can solve into a notice instead of a traceback."""
         try:
             yield
-        except MetaSSLError as problem:
-            self.notice = Notice(str(problem), "error")
-        except OSError as problem:
-            what = problem.strerror or str(problem)
-            where = f" '{problem.filename}'" if problem.filename else ""
-            self.notice = Notice(
-                f"The disk did not do as asked ({what}{where}). See that it is there, writable "
-                "and has room, then try again.",
-                "error",
-            )
+        except (MetaSSLError, OSError, EmitLoopError) as problem:
+            self.tell(problem)
+
+    def tell(self, problem: BaseException) -> None:
+        """Show a problem a person can solve as a notice; raise any other."""
+        if isinstance(problem, EmitLoopError) and problem.__cause__ is not None:
+            problem = problem.__cause__  # it happened in a listener
+        if not isinstance(problem, MetaSSLError | OSError):
+            raise problem
+        self.notice = Notice(sentence_of(problem), "error")
 
     def _partition(self) -> None:
         if self.review is None or self.review.quadripartition is None or not self.thresholds:
             return
         self.review.quadripartition.set_thresholds(self.thresholds, self.reference)
         self.partitioned.emit()
+
+
+def sentence_of(problem: BaseException) -> str:
+    """Return what a person should read about a problem."""
+    if not isinstance(problem, OSError):
+        return str(problem)
+    where = f" '{problem.filename}'" if problem.filename else ""
+    return (
+        f"The disk did not do as asked ({problem.strerror or problem}{where}). See that it is "
+        "there, writable and has room, then try again."
+    )
 
 
 def as_thresholds(rows: Any) -> Thresholds:

@@ -8,7 +8,7 @@ from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSignalBlocker, Qt, Si
 from qtpy.QtGui import QBrush, QColor, QKeyEvent
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
-from napari_metassl.widgets.review import RankedSite, SiteStatus
+from napari_metassl.widgets.review import ListedSite, SiteStatus
 from napari_metassl.widgets.theme import Palette
 
 COLUMNS = ("#", "A says → B says", "DS mL", "Status")
@@ -31,25 +31,25 @@ class SiteModel(QAbstractTableModel):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.entries: list[RankedSite] = []
+        self.entries: list[ListedSite] = []
         self.class_names: tuple[str, ...] = ()
         self.palette: Palette | None = None
 
-    def show(self, entries: list[RankedSite], class_names: tuple[str, ...]) -> None:
+    def show(self, entries: list[ListedSite], class_names: tuple[str, ...]) -> None:
         """Exchange what is listed."""
         self.beginResetModel()
         self.entries, self.class_names = entries, class_names
         self.endResetModel()
 
-    def rowCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008 - Qt's signature
+    def rowCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008, N802
         """Count the sites."""
         return 0 if parent.isValid() else len(self.entries)
 
-    def columnCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008
+    def columnCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008, N802
         """Count the columns."""
         return 0 if parent.isValid() else len(COLUMNS)
 
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = 0) -> Any:
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = 0) -> Any:  # noqa: N802
         """Title and meaning of a column."""
         if orientation == Qt.Orientation.Horizontal:
             if role == Qt.ItemDataRole.DisplayRole:
@@ -76,7 +76,7 @@ class SiteModel(QAbstractTableModel):
             )
         return None
 
-    def _text(self, line: int, column: int, entry: RankedSite) -> str:
+    def _text(self, line: int, column: int, entry: ListedSite) -> str:
         if column == 0:
             return str(line + 1)
         if column == 1:
@@ -84,7 +84,7 @@ class SiteModel(QAbstractTableModel):
             return f"{a} → {b}"
         return f"{entry.ds_ml:.2f}" if column == 2 else MARKS[entry.status]
 
-    def _ink(self, column: int, entry: RankedSite) -> str:
+    def _ink(self, column: int, entry: ListedSite) -> str:
         assert self.palette is not None
         if entry.status.is_done:
             return self.palette.good if column == 3 else self.palette.muted
@@ -122,7 +122,7 @@ class SiteTable(QTableView):
         self.selectionModel().currentRowChanged.connect(self._on_row)
 
     def show_sites(
-        self, entries: list[RankedSite], class_names: tuple[str, ...], current: int | None
+        self, entries: list[ListedSite], class_names: tuple[str, ...], current: int | None
     ) -> None:
         """List sites and mark the one at hand, without telling anybody."""
         with QSignalBlocker(self.selectionModel()):
@@ -141,7 +141,7 @@ class SiteTable(QTableView):
                 self.setCurrentIndex(QModelIndex())
         self.viewport().update()
 
-    def keyPressEvent(self, event: QKeyEvent) -> None:
+    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
         """Leave letters to the viewer: they are keys of the review, not a search in the list."""
         if event.text().isalnum() and not event.modifiers():
             event.ignore()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from napari_metassl.data.prediction import Network
 from napari_metassl.data.sites import Site
-from napari_metassl.widgets.review import RankedSite, Review, SiteStatus
+from napari_metassl.widgets.review import ListedSite, Review, SiteStatus
 from napari_metassl.widgets.session import Action, Edit, Notice, Session
 
 
@@ -57,7 +57,7 @@ class SiteWalk:
         if self.session.go_on:
             self._step(review.ranked(), +1, only_open=True)
 
-    def _step(self, ranked: list[RankedSite], by: int, *, only_open: bool = False) -> None:
+    def _step(self, ranked: list[ListedSite], by: int, *, only_open: bool = False) -> None:
         """Go to the next site in rank; past the last one, begin again at the first."""
         review = self.session.review
         assert review is not None
@@ -72,7 +72,7 @@ class SiteWalk:
         else:
             self._say_done(review, ranked)
 
-    def _say_done(self, review: Review, ranked: list[RankedSite]) -> None:
+    def _say_done(self, review: Review, ranked: list[ListedSite]) -> None:
         skipped = sum(entry.status is SiteStatus.SKIPPED for entry in ranked)
         left = f"; {skipped} skipped" if skipped else ""
         self.session.notice = Notice(
@@ -91,7 +91,7 @@ class SiteWalk:
             )
         else:
             self.session.notice = Notice(
-                f"The two networks agree everywhere in '{review.name}': there is no site to look at.",
+                f"The two networks agree everywhere in '{review.name}': no site to look at.",
                 "good",
                 offer="Next volume",
                 what="next volume",

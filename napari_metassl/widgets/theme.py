@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from napari.utils.theme import get_theme
 
 BACKGROUND_MARK_COLOR = "#f0f0f0"  # "a person says: background"; near white on any image
+BACKGROUND_MARK_ALPHA = 0.3  # what is confirmed around a site must not hide the image
 CONFIDENCE_COLORMAP = "viridis"  # even steps in lightness, also for colour-blind people
 
 
@@ -42,7 +43,15 @@ def palette_of(theme: str) -> Palette:
     found = get_theme(theme)
     hexes = {
         name: f"#{r:02x}{g:02x}{b:02x}"
-        for name in ("background", "foreground", "primary", "secondary", "highlight", "text", "current")
+        for name in (
+            "background",
+            "foreground",
+            "primary",
+            "secondary",
+            "highlight",
+            "text",
+            "current",
+        )
         for r, g, b in [getattr(found, name).as_rgb_tuple(alpha=False)]
     }
     dark = found.type == "dark"
@@ -78,6 +87,7 @@ QLabel[tone="good"] {{ color: {p.good}; font-weight: 600; }}
 QLabel[tone="bad"] {{ color: {p.bad}; font-weight: 600; }}
 QLabel[tone="warning"] {{ color: {p.warning}; }}
 QPushButton {{ padding: 4px 8px; border-radius: 4px; min-height: 18px; }}
+QPushButton[keyed="true"] {{ padding-right: 30px; padding-left: 6px; }}
 QPushButton:focus {{ border: 1px solid {p.accent}; }}
 QPushButton[tone="primary"] {{ background: {p.accent}; font-weight: 600; }}
 QPushButton[tone="primary"]:hover {{ background: {mix(p.accent, p.text, 0.18)}; }}
@@ -87,7 +97,8 @@ QPushButton[tone="quiet"]:hover {{ background: {p.field}; }}
 QPushButton[tone="choice"] {{ background: {p.background}; padding: 4px 6px; }}
 QPushButton[tone="choice"]:hover {{ background: {p.field}; }}
 QPushButton[tone="choice"]:checked {{ background: {p.accent}; font-weight: 600; }}
-QPushButton[tone="link"] {{ background: transparent; color: {p.muted}; text-align: left; padding: 2px 0; }}
+QPushButton[tone="link"] {{ background: transparent; color: {p.muted}; text-align: left;
+    padding: 2px 0; }}
 QPushButton[tone="link"]:hover {{ color: {p.text}; }}
 QPushButton:disabled {{ color: {mix(p.text, p.card, 0.6)}; border: 0px; background: {quiet}; }}
 QToolButton {{ background: {p.field}; border: 0px; border-radius: 4px; padding: 4px 8px; }}
@@ -96,8 +107,12 @@ QToolButton::menu-indicator {{ image: none; }}
 QComboBox, QLineEdit, QAbstractSpinBox {{ border-radius: 4px; min-height: 20px; }}
 QTableView, QTreeView {{ background: {p.card}; border: 0px; gridline-color: transparent;
     alternate-background-color: {quiet}; }}
+QTreeView::item {{ min-height: 21px; padding: 0px 3px; border: 0px; }}
 QTableView::item {{ padding: 2px 4px; border: 0px; }}
-QTableView::item:selected {{ background: {p.accent}; color: {p.text}; }}
+QTableView::item:selected, QTreeView::item:selected {{ background: {p.accent}; color: {p.text}; }}
+QScrollBar:vertical {{ background: transparent; min-width: 9px; max-width: 9px; margin: 0px; }}
+QScrollBar::handle:vertical {{ background: {p.line}; border-radius: 4px; min-height: 30px; }}
+QScrollBar::add-line:vertical, QScrollBar::sub-line:vertical {{ height: 0px; width: 0px; }}
 QHeaderView, QHeaderView::section {{ background: {p.card}; color: {p.muted}; border: 0px;
     padding: 2px 4px; }}
 QTableCornerButton::section {{ background: {p.card}; border: 0px; }}

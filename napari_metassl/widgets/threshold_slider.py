@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import QAbstractSpinBox, QDoubleSpinBox, QSizePolicy, QSlider, QWidget
 
@@ -17,7 +19,7 @@ def threshold_at(position: int) -> float:
 
 def position_of(threshold: float) -> int:
     """Position of the slider for a threshold."""
-    return round(STEPS * (1.0 - max(0.0, 1.0 - threshold) ** 0.5))
+    return round(STEPS * (1.0 - math.sqrt(max(0.0, 1.0 - threshold))))
 
 
 class ThresholdSlider(QWidget):

@@ -71,7 +71,7 @@ class VolumeList(QTreeWidget):
             if item is not None:
                 item.setText(PREDICTION, prediction_state(project, record.name, card))
 
-    def keyPressEvent(self, event: QKeyEvent) -> None:
+    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
         """Leave letters to the viewer: they are keys of the review, not a search in the list."""
         if event.text().isalnum() and not event.modifiers():
             event.ignore()
@@ -117,9 +117,11 @@ class VolumeList(QTreeWidget):
             return
         done = self._pool.submit(count_corrected, project, name)
         done.add_done_callback(
-            lambda future: None
-            if future.cancelled() or future.exception() is not None
-            else self._counted.emit(project, name, future.result())
+            lambda future: (
+                None
+                if future.cancelled() or future.exception() is not None
+                else self._counted.emit(project, name, future.result())
+            )
         )
 
     def _on_counted(self, project: Project, name: str, count: int) -> None:

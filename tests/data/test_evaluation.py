@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 import pytest
+
 from napari_metassl.data.evaluation import CaseScores, ClassScores, evaluate_case, summarise
 from napari_metassl.errors import MetaSSLError
 

@@ -4,6 +4,8 @@ import pickle
 import pytest
 import torch
 from monai.networks import nets
+from safetensors.torch import save_file
+
 from napari_metassl.data.import_pair import (
     import_monai_bundle,
     import_state_dict,
@@ -14,7 +16,6 @@ from napari_metassl.data.model_pair import load_pair, save_pair
 from napari_metassl.errors import PairProblem
 from napari_metassl.method.network_config import NetworkConfig
 from napari_metassl.method.networks import build_network
-from safetensors.torch import save_file
 
 UNET = NetworkConfig(architecture="UNet", classes=2, options={"channels": (4, 8), "strides": (2,)})
 IMAGES = torch.linspace(-1, 1, 16 * 16 * 32).reshape(1, 1, 16, 16, 32)

@@ -5,6 +5,7 @@ import warnings
 
 import pytest
 import torch
+
 from napari_metassl.data.model_card import ModelCard, list_pairs, read_card
 from napari_metassl.data.model_pair import load_pair, new_pair, save_pair
 from napari_metassl.errors import MetaSSLError, PairProblem

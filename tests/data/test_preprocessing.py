@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from napari_metassl.data.geometry import Geometry
 from napari_metassl.data.model_card import ModelCard
 from napari_metassl.data.preprocessing import (

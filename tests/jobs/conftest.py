@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from napari_metassl.data.geometry import Geometry
 from napari_metassl.data.project import Project
 from napari_metassl.data.volume_io import write_labels, write_volume

@@ -1,6 +1,7 @@
 import math
 
 import pytest
+
 from napari_metassl.data.evaluation import CaseScores, ClassScores
 from napari_metassl.errors import JobProblem
 from napari_metassl.jobs.compare import ENOUGH, RELEVANT, Verdict, compare_scores

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from napari_metassl.errors import JobProblem
 from napari_metassl.jobs.job import SILENCE_SECONDS, Job, JobStatus, list_jobs
 from napari_metassl.jobs.json_file import append_line, read_lines, to_json, write_json

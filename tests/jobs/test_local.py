@@ -5,6 +5,7 @@ import sys
 import psutil
 import pytest
 from conftest import train_spec, training
+
 from napari_metassl.errors import JobProblem
 from napari_metassl.jobs.job import Job, JobStatus
 from napari_metassl.jobs.local import LocalExecutor, follow, kill, usable_cores

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from conftest import finished
+
 from napari_metassl.data.volume_io import read_labels
 from napari_metassl.errors import JobProblem
 from napari_metassl.jobs.job import Job, JobStatus
@@ -24,6 +25,8 @@ def test_predicts_all_volumes_in_its_own_process(trained):
     assert job.result()["predicted"] == names
     assert job.snapshot().steps == len(names)
     assert {record["volume"] for record in job.progress()} == set(names)
+    told = [name for record in job.progress() for name in record.get("done", ())]
+    assert told == names  # each once, for the window to load
     for name in names:
         prediction = trained.prediction(name)
         assert prediction.shape == trained.geometry(name).shape

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 from conftest import train_spec
+
 from napari_metassl.errors import JobProblem, MetaSSLError
 from napari_metassl.jobs.json_file import to_json
 from napari_metassl.jobs.specs import FineTuneSpec, PredictSpec, parse_spec

@@ -3,6 +3,8 @@ import pytest
 import torch
 from monai.data.utils import compute_importance_map
 from monai.inferers import sliding_window_inference
+from torch import nn
+
 from napari_metassl.errors import Cancelled, PairProblem
 from napari_metassl.method.confidence import (
     LEVEL_CONFIDENCE,
@@ -13,7 +15,6 @@ from napari_metassl.method.inference import predict_pair
 from napari_metassl.method.network_config import NetworkConfig
 from napari_metassl.method.networks import build_network
 from napari_metassl.method.placing import first_placing, pick_device
-from torch import nn
 
 CPU = torch.device("cpu")
 

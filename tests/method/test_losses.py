@@ -8,10 +8,11 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
+
 from napari_metassl.errors import MetaSSLError
 from napari_metassl.method.losses import ONE_SIDED, MetaSSLLoss, NotFiniteError
 from napari_metassl.method.training_config import LossConfig, RegionWeights, TrainingConfig
-from pydantic import ValidationError
 
 ROOT = Path(__file__).parents[2]
 VECTORS = Path(os.environ.get("METASSL_VECTORS", ROOT.parent / "shared" / "vectors"))

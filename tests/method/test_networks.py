@@ -2,6 +2,7 @@ import json
 
 import pytest
 import torch
+
 from napari_metassl.errors import PairProblem
 from napari_metassl.method.network_config import (
     ARCHITECTURES,

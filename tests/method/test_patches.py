@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from napari_metassl.errors import MetaSSLError
 from napari_metassl.method.patches import PatchSampler
 from napari_metassl.method.training_config import TrainingConfig

@@ -3,6 +3,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from napari_metassl.errors import MetaSSLError
 from napari_metassl.method.regions import Region, quadripartition, read_prediction
 

@@ -2,21 +2,27 @@ import copy
 
 import pytest
 import torch
-from monai.networks.nets import BasicUNet, UNet
+from monai.networks.nets import AttentionUnet, BasicUNet, DynUNet, SegResNet, UNet
+from torch import nn
+
 from napari_metassl.errors import MetaSSLError
 from napari_metassl.method.batch import Batch
 from napari_metassl.method.losses import Link
 from napari_metassl.method.perturbations import change_intensity, change_strongly, cut_mix
 from napari_metassl.method.strategies import STRATEGIES, make_strategy
-from torch import nn
+from napari_metassl.method.training_config import TrainingConfig
 
 
-def unet(seed: int = 0, **options) -> nn.Module:
+def unet(seed: int = 0, channels=(4, 8), strides=(2,), **options) -> nn.Module:
     torch.manual_seed(seed)
-    return UNet(3, 1, 2, channels=(4, 8), strides=(2,), **options)
+    return UNet(3, 1, 2, channels=channels, strides=strides, **options)
 
 
 IMAGE = torch.randn(2, 1, 8, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+def make(name: str, nets, **changes):
+    return make_strategy(nets, TrainingConfig(strategy=name, patch_size=(8, 8, 8), **changes))
 
 
 def learn(strategy) -> None:
@@ -31,7 +37,7 @@ def learn(strategy) -> None:
 def test_cps_gives_two_networks_the_same_image_and_links_both_ways():
     nets = unet(0), BasicUNet(3, 1, 2, features=(4, 4, 8, 8, 8, 4))
     image = torch.randn(1, 1, 32, 32, 32)
-    strategy = make_strategy("cps", nets).eval()
+    strategy = make("cps", nets).eval()
     for given, net in zip(strategy(image), nets, strict=True):
         torch.testing.assert_close(given, net(image))
     assert strategy.links == (Link(0, 1), Link(1, 0))
@@ -42,12 +48,12 @@ def test_cps_gives_two_networks_the_same_image_and_links_both_ways():
 def test_cps_of_one_network_is_refused(second):
     net = unet()
     with pytest.raises(MetaSSLError, match="got one network, expected two"):
-        make_strategy("cps", (net, net if second else None))
+        make("cps", (net, net if second else None))
 
 
 def test_teacher_is_the_moving_average_of_the_student_buffers_included():
     student = unet(norm="batch")
-    strategy = make_strategy("mean_teacher", (student, None), ema_decay=0.9).train()
+    strategy = make("mean_teacher", (student, None), ema_decay=0.9).train()
     teacher = strategy.reference
     assert teacher is not student
     for step in range(15):
@@ -65,7 +71,7 @@ def test_teacher_is_the_moving_average_of_the_student_buffers_included():
 
 
 def test_student_and_teacher_see_different_noise():
-    strategy = make_strategy("mean_teacher", (unet(), None)).eval()
+    strategy = make("mean_teacher", (unet(), None)).eval()
     student, teacher = strategy(IMAGE)
     assert not torch.equal(student, teacher)
     assert student.requires_grad and not teacher.requires_grad
@@ -73,11 +79,11 @@ def test_student_and_teacher_see_different_noise():
 
 def test_a_teacher_of_another_architecture_is_refused():
     with pytest.raises(MetaSSLError, match="same architecture"):
-        make_strategy("mean_teacher", (unet(), unet(num_res_units=1)))
+        make("mean_teacher", (unet(), unet(num_res_units=1)))
 
 
 def test_fixmatch_learns_from_its_strong_view_only():
-    strategy = make_strategy("fixmatch", (unet(), None)).eval()
+    strategy = make("fixmatch", (unet(), None)).eval()
     strong, weak = strategy(IMAGE)
     torch.testing.assert_close(weak, strategy.supervised(IMAGE))
     assert strong.requires_grad and not weak.requires_grad
@@ -86,22 +92,64 @@ def test_fixmatch_learns_from_its_strong_view_only():
 
 
 def test_r_drop_predicts_under_two_masks_and_needs_dropout():
-    strategy = make_strategy("r_drop", (unet(dropout=0.3), None)).train()
+    strategy = make("r_drop", (unet(dropout=0.3), None)).train()
     first, second = strategy(IMAGE)
     assert first.requires_grad and second.requires_grad
     assert not torch.equal(first, second)
     with pytest.raises(MetaSSLError, match="without dropout"):
-        make_strategy("r_drop", (unet(), None))
+        make("r_drop", (unet(), None))
 
 
-def test_unknown_strategy_names_the_known_ones():
-    with pytest.raises(MetaSSLError, match="cps"):
-        make_strategy("magic", (unet(), None))
+def test_cct_shares_the_encoder_and_perturbs_it_for_the_auxiliary_decoder():
+    main = unet(channels=(4, 8, 16), strides=(2, 2))
+    strategy = make("cct", (main, None)).train()
+    auxiliary = strategy.supervised
+    assert strategy.reference is main and auxiliary is not main
+    assert strategy.links == (Link(0, 1), Link(1, None))
+    shared = {id(p) for p in main.parameters()} & {id(p) for p in auxiliary.parameters()}
+    assert 0 < len(shared) < len(list(main.parameters()))
+
+    perturbed, plain = strategy(IMAGE)
+    torch.testing.assert_close(plain, main(IMAGE))
+    assert not torch.equal(perturbed, auxiliary(IMAGE))  # outside of training it is not perturbed
+    torch.testing.assert_close(auxiliary(IMAGE), auxiliary(IMAGE))
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        lambda: BasicUNet(3, 1, 2, features=(4, 4, 8, 8, 8, 4)),
+        lambda: SegResNet(3, 8, 1, 2),
+        lambda: DynUNet(3, 1, 2, (3,) * 3, (1, 2, 2), (2, 2), filters=(4, 8, 8)),
+        lambda: AttentionUnet(3, 1, 2, (4, 8, 8), (2, 2)),
+    ],
+)
+def test_the_encoder_of_other_networks_is_found(network):
+    main = network()
+    config = TrainingConfig(strategy="cct", patch_size=(32, 32, 32))
+    strategy = make_strategy((main, None), config)
+    total = len(list(main.parameters()))
+    shared = {id(p) for p in main.parameters()} & {id(p) for p in strategy.supervised.parameters()}
+    assert 0.2 * total < len(shared) < 0.95 * total
+
+
+def test_a_loaded_cct_pair_is_tied_again():
+    auxiliary, main = unet(1), unet(2)
+    strategy = make("cct", (auxiliary, main))
+    assert (strategy.supervised, strategy.reference) == (auxiliary, main)
+    first = next(iter(main.parameters()))
+    assert first is next(iter(auxiliary.parameters()))
+
+
+def test_cct_refuses_a_network_without_bottleneck():
+    flat = nn.Sequential(nn.Conv3d(1, 4, 3, padding=1), nn.Conv3d(4, 2, 3, padding=1))
+    with pytest.raises(MetaSSLError, match="do not shrink"):
+        make("cct", (flat, None))
 
 
 @pytest.mark.parametrize("name", sorted(STRATEGIES))
 def test_every_strategy_gives_logits_for_every_prediction_it_links(name):
-    strategy = make_strategy(name, (unet(0, dropout=0.1), unet(1, dropout=0.1)))
+    strategy = make(name, (unet(0, dropout=0.1), unet(1, dropout=0.1)))
     logits = strategy(IMAGE)
     assert all(one.shape == (2, 2, 8, 8, 8) for one in logits)
     for link in strategy.links:

@@ -2,6 +2,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from napari_metassl.errors import MetaSSLError
 from napari_metassl.method.threshold import AdaptiveThresholds, class_bins
 from napari_metassl.method.voxel_kinds import Kind

@@ -1,0 +1,128 @@
+"""A small made-up project with a stored prediction, and the window on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QSettings
+
+from napari_metassl.data.geometry import Geometry
+from napari_metassl.data.prediction import PredictionCard, PredictionPair
+from napari_metassl.data.project import Project
+from napari_metassl.data.volume_io import write_labels, write_volume
+from napari_metassl.widgets.main import TITLE, MetaSSLWidget
+
+SHAPE = (20, 48, 56)
+SPACING = (2.0, 1.0, 1.0)
+CLASSES = ("background", "atrium", "ventricle")
+THRESHOLDS = ((0.9, 0.8, 0.7), (0.9, 0.85, 0.75))
+
+
+def ball(center: tuple[float, ...], radius_mm: float, shape: tuple[int, ...] = SHAPE) -> Any:
+    """Distance in mm to the surface of a ball, negative inside, (Z, Y, X)."""
+    grid = np.indices(shape, np.float32)
+    squares = ((g - c) * s for g, c, s in zip(grid, center, SPACING, strict=True))
+    return np.sqrt(sum(d * d for d in squares)) - radius_mm
+
+
+def anatomy(shift: float = 0.0) -> tuple[Any, Any]:
+    """Labels of two touching balls, and how sure one can be: less near a border."""
+    atrium = ball((9, 22 + shift, 22), 11)
+    ventricle = ball((10, 26, 38), 9 + shift / 2)
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[ventricle < 0] = 2
+    labels[atrium < 0] = 1
+    border = np.minimum(np.abs(atrium), np.abs(ventricle))
+    return labels, 1.0 - 0.45 * np.exp(-border / 1.5)
+
+
+def make_prediction() -> PredictionPair:
+    """Two networks that differ along borders and about one extra ball each."""
+    a, sure_a = anatomy()
+    b, sure_b = anatomy(shift=2.0)
+    a[ball((5, 10, 44), 4) < 0] = 1  # only network A sees something here
+    b[ball((14, 38, 12), 5) < 0] = 2  # only network B sees something here
+    sure_a[ball((5, 10, 44), 5) < 0] = 0.6
+    sure_b[ball((14, 38, 12), 6) < 0] = 0.65
+    card = PredictionCard(pair_name="first", classes=3, thresholds=THRESHOLDS)
+    geometry = Geometry.from_spacing(SPACING, SHAPE)
+    return PredictionPair.from_labels_and_confidence(
+        np.stack([a, b]), np.stack([sure_a, sure_b]), geometry, card
+    )
+
+
+def make_project(folder: Path) -> Project:
+    """Six volumes: p0 and p1 labeled, p2 for validation, the others not; p3, p4 predicted."""
+    generator = np.random.default_rng(0)
+    geometry = Geometry.from_spacing(SPACING, SHAPE)
+    truth, _ = anatomy(shift=1.0)
+    for part in ("images", "labels"):
+        (folder / part).mkdir(parents=True)
+    for n in range(6):
+        image = 90.0 * (truth == 1) + 60.0 * (truth == 2) + 40 + 12 * generator.normal(size=SHAPE)
+        write_volume(folder / "images" / f"p{n}.nii.gz", image.astype(np.float32), geometry)
+        if n < 3:
+            write_labels(folder / "labels" / f"p{n}.nii.gz", truth, geometry)
+    project = Project.create(
+        folder / "project",
+        folder / "images",
+        labels=folder / "labels",
+        labeled=["p0", "p1"],
+        validation=["p2"],
+        class_names=CLASSES,
+        name="hearts",
+    )
+    for name in ("p3", "p4"):
+        make_prediction().save(project.prediction_folder(name))
+    return project
+
+
+@pytest.fixture(autouse=True)
+def own_settings(tmp_path: Path) -> None:
+    """Keep what a person opened last out of the tests, and the tests out of theirs."""
+    QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(tmp_path / "ini"))
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """The project's folder, on disk; nobody has it open."""
+    return make_project(tmp_path)
+
+
+class Window:
+    """A viewer with the dock widget, and what a test does with it."""
+
+    def __init__(self, viewer: Any, qtbot: Any, executor: Any = None) -> None:
+        self.viewer, self.qtbot = viewer, qtbot
+        self.widget = MetaSSLWidget(viewer, executor)
+        self.dock = viewer.window.add_dock_widget(self.widget, name=TITLE, area="right")
+        self.session = self.widget.session
+
+    def open(self, folder: Path, volume: str | None = None) -> None:
+        """Open a project and wait for its volume."""
+        self.widget.open_project(folder)
+        if volume is not None:
+            self.session.volume = volume
+        self.wait()
+
+    def wait(self) -> None:
+        """Wait until nothing is being loaded."""
+        self.qtbot.waitUntil(lambda: not self.session.busy, timeout=10_000)
+
+    def close(self) -> None:
+        """Take the panel out of the window, as its button does."""
+        if not self.widget._closed:
+            self.viewer.window.remove_dock_widget(self.dock)
+
+
+@pytest.fixture
+def window(make_napari_viewer: Any, qtbot: Any) -> Iterator[Window]:
+    """The window, shown."""
+    made = Window(make_napari_viewer(show=True), qtbot)
+    made.viewer.window.resize(1440, 900)
+    yield made
+    made.close()
