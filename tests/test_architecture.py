@@ -62,7 +62,9 @@ def test_only_widgets_see_the_gui(module: Path) -> None:
 
 @pytest.mark.parametrize("name", TORCH_FREE)
 def test_importing_brings_neither_torch_nor_gui(name: str) -> None:
-    code = f"import sys, {name}; print(*[m for m in {('torch', 'monai', *GUI)!r} if m in sys.modules])"
+    code = (
+        f"import sys, {name}; print(*[m for m in {('torch', 'monai', *GUI)!r} if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
 

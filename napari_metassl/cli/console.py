@@ -29,13 +29,14 @@ def print_json(content: Mapping[str, Any] | Sequence[Any]) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table on stdout; all but the first column are figures, set to the right."""
+    """Print a table on stdout, columns of figures set to the right."""
     from rich.console import Console
     from rich.table import Table
 
     table = Table(title=title, title_justify="left")
     for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number else "left")
+        are_figures = all(_is_figure(row[number]) for row in rows)
+        table.add_column(column, justify="right" if are_figures else "left")
     for row in rows:
         table.add_row(*row)
     console = Console()
@@ -64,6 +65,10 @@ def progress_bar() -> Iterator["Progress"]:
     shown = Progress(*columns, console=console, disable=not console.is_terminal)
     with shown:
         yield shown
+
+
+def _is_figure(text: str) -> bool:
+    return not text.strip("–+-0123456789./")
 
 
 def _wide() -> "Console":

@@ -69,3 +69,24 @@ SetOption = Annotated[
         "--set", metavar="NAME=VALUE", help="Any other setting of the training, value as JSON."
     ),
 ]
+StrategyOption = Annotated[
+    StrategyChoice, typer.Option(help="Where the two predictions come from.")
+]
+ParentStrategyOption = Annotated[
+    StrategyChoice | None, typer.Option(help="Else the one the pair was trained with.")
+]
+PairOption = Annotated[str | None, typer.Option(help="Name or folder; else the current pair.")]
+ArchitectureOption = Annotated[str, typer.Option(help="MONAI network, such as SegResNet.")]
+SecondOption = Annotated[
+    str | None, typer.Option(help="MONAI network of the second prediction, if another.")
+]
+NetworkOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=VALUE", help="Option of the networks, value as JSON."),
+]
+SpacingOption = Annotated[
+    str, typer.Option(metavar="Z,Y,X", help="In mm; or 'auto' (median), 'native'.")
+]
+NormalisationOption = Annotated[
+    str, typer.Option(help="zscore, percentile, none, or window:LOW,HIGH.")
+]

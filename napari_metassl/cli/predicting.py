@@ -8,6 +8,7 @@ from napari_metassl.cli.console import print_json, say
 from napari_metassl.cli.options import (
     DeviceOption,
     JsonOption,
+    PairOption,
     PrecisionChoice,
     PrecisionOption,
     ProjectArgument,
@@ -17,7 +18,7 @@ from napari_metassl.cli.options import (
 def predict(
     project: ProjectArgument,
     *,
-    pair: Annotated[str | None, typer.Option(help="Name or folder; else the current pair.")] = None,
+    pair: PairOption = None,
     volume: Annotated[
         list[str] | None, typer.Option(help="Only this volume; may be given again.")
     ] = None,

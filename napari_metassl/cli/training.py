@@ -1,25 +1,33 @@
 """``train`` and ``fine-tune``: a new pair for a project."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from napari_metassl.cli.choosing import choose_pair, free_pair_name, parse_numbers, parse_sizes
 from napari_metassl.cli.console import figure, parse_json_value, print_json, print_table, say
 from napari_metassl.cli.options import (
+    ArchitectureOption,
     DeviceOption,
     JsonOption,
     LearningRateOption,
     MinutesOption,
     NameOption,
+    NetworkOption,
+    NormalisationOption,
+    PairOption,
+    ParentStrategyOption,
     PatchOption,
     PrecisionChoice,
     PrecisionOption,
     ProjectArgument,
+    SecondOption,
     SeedOption,
     SetOption,
+    SpacingOption,
     StepsOption,
     StrategyChoice,
+    StrategyOption,
     ValidateOption,
     WeightsChoice,
     WeightsOption,
@@ -35,23 +43,12 @@ if TYPE_CHECKING:
 def train(  # noqa: PLR0913 - options of a command
     project: ProjectArgument,
     *,
-    strategy: Annotated[
-        StrategyChoice, typer.Option(help="Where the two predictions come from.")
-    ] = StrategyChoice.CPS,
-    architecture: Annotated[str, typer.Option(help="MONAI network.")] = "UNet",
-    second: Annotated[
-        str | None, typer.Option(help="MONAI network of the second prediction, if another.")
-    ] = None,
-    network: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="Option of the networks, value as JSON."),
-    ] = None,
-    spacing: Annotated[
-        str, typer.Option(metavar="Z,Y,X", help="In mm; or 'auto' (median), 'native'.")
-    ] = "auto",
-    normalisation: Annotated[
-        str, typer.Option(help="zscore, percentile, none, or window:LOW,HIGH.")
-    ] = "zscore",
+    strategy: StrategyOption = StrategyChoice.CPS,
+    architecture: ArchitectureOption = "UNet",
+    second: SecondOption = None,
+    network: NetworkOption = None,
+    spacing: SpacingOption = "auto",
+    normalisation: NormalisationOption = "zscore",
     steps: StepsOption = None,
     minutes: MinutesOption = None,
     patch: PatchOption = None,
@@ -100,10 +97,8 @@ def train(  # noqa: PLR0913 - options of a command
 def fine_tune(  # noqa: PLR0913 - options of a command
     project: ProjectArgument,
     *,
-    pair: Annotated[str | None, typer.Option(help="Name or folder; else the current pair.")] = None,
-    strategy: Annotated[
-        StrategyChoice | None, typer.Option(help="Else the one the pair was trained with.")
-    ] = None,
+    pair: PairOption = None,
+    strategy: ParentStrategyOption = None,
     steps: StepsOption = None,
     minutes: MinutesOption = None,
     patch: PatchOption = None,

@@ -254,8 +254,8 @@ class Corrections:
         provenance = np.take(_WITHOUT_PREDICTION, after)
         if predicted is not None:
             said = predicted[np.unravel_index(voxels, self.labels.shape)]
-            same = (np.take(_TRAINING_LABEL, after) == said) & (after != 0)
-            provenance[same] = Provenance.CONFIRMED
+            # Erased voxels stay as they are: -1 is never predicted.
+            provenance[np.take(_TRAINING_LABEL, after) == said] = Provenance.CONFIRMED
         return provenance
 
 

@@ -12,20 +12,24 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import sleep
 from typing import IO
 
 from napari_metassl.data.cache_folder import cache_folder
 from napari_metassl.data.file_checks import size_text
+from napari_metassl.data.file_lock import FileLock
 from napari_metassl.data.volume_io import list_volumes
-from napari_metassl.errors import Cancelled, FileProblem
+from napari_metassl.errors import Cancelled, FileProblem, ProjectProblem
 
 TASK = "Task02_Heart"
 LICENCE = "CC BY-SA 4.0"
 DISK_NEEDED = 1_000_000_000
 """Bytes for the archive (435 MB) and what is in it."""
+POLL_SECONDS = 0.1
 SILENCE_SECONDS = 30.0
 """How long a server may say nothing."""
 
@@ -68,17 +72,32 @@ def fetch_heart(
         return folder
     command = [sys.executable, "-P", "-m", "napari_metassl.data.decathlon", str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stderr is not None
-        for share in _shares(process.stderr):
-            if progress is not None:
-                progress(share)
-            if cancelled is not None and cancelled():
-                process.terminate()
-                raise Cancelled("The download was stopped. Open the entry again to start over.")
-        message = process.stdout.read().decode() if process.stdout else ""
+        try:
+            said = _watch(process, progress or (lambda _: None), cancelled or (lambda: False))
+        except BaseException:
+            process.kill()  # or leaving the block would wait for the download
+            raise
     if process.returncode != 0 or not folder.is_dir():
-        raise FileProblem(message.strip() or _sentence("the downloading process ended early"))
+        raise FileProblem(said or _sentence("the downloading process ended early"))
     return folder
+
+
+def _watch(
+    process: subprocess.Popen[bytes],
+    progress: Callable[[float], None],
+    cancelled: Callable[[], bool],
+) -> str:
+    """Follow the downloading process to its end and return the last line it said."""
+    assert process.stderr is not None
+    assert process.stdout is not None
+    meter = _Meter(process.stderr)
+    while process.poll() is None:
+        progress(meter.share)
+        if cancelled():
+            raise Cancelled("The download was stopped. Open the entry again to start over.")
+        sleep(POLL_SECONDS)
+    lines = process.stdout.read().decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else ""  # MONAI writes a log in front of it
 
 
 def download_heart(folder: Path) -> Path:
@@ -97,26 +116,32 @@ def download_heart(folder: Path) -> Path:
     """
     if folder.is_dir():
         return folder
-    from monai.apps import DecathlonDataset, download_and_extract
-
     aside = folder.with_name(f"{folder.name}.part")
     with _said_in_one_sentence():
         aside.mkdir(parents=True, exist_ok=True)
-        _require_disk(aside)
-        shutil.rmtree(aside / TASK, ignore_errors=True)
-        with _temporary_files_in(aside):
-            download_and_extract(
-                DecathlonDataset.resource[TASK],
-                filepath=aside / f"{TASK}.tar",
-                output_dir=aside,
-                hash_val=DecathlonDataset.md5[TASK],
-                hash_type="md5",
-            )
-        if not heart_cases(aside / TASK):
-            raise FileProblem(_sentence("the archive holds no labeled volume"))
-        (aside / TASK).rename(folder)
+        with _only_download(aside / "lock"):
+            _unpack_into(aside)
+            if not heart_cases(aside / TASK):
+                raise FileProblem(_sentence("the archive holds no labeled volume"))
+            (aside / TASK).rename(folder)
     shutil.rmtree(aside, ignore_errors=True)
     return folder
+
+
+def _unpack_into(folder: Path) -> None:
+    from monai.apps import DecathlonDataset, download_url, extractall
+
+    _require_disk(folder)
+    shutil.rmtree(folder / TASK, ignore_errors=True)  # MONAI takes a half unpacked one for whole
+    archive = folder / f"{TASK}.tar"
+    url, checksum = DecathlonDataset.resource[TASK], DecathlonDataset.md5[TASK]
+    with _temporary_files_in(folder):
+        try:
+            download_url(url, archive, hash_val=checksum, hash_type="md5")
+        except Exception:
+            archive.unlink(missing_ok=True)  # or a damaged one would be found again and again
+            raise
+    extractall(archive, folder)
 
 
 @contextmanager
@@ -148,6 +173,19 @@ def _sentence(cause: str) -> str:
     )
 
 
+@contextmanager
+def _only_download(path: Path) -> Iterator[None]:
+    """Keep two windows from downloading into one another."""
+    try:
+        lock = FileLock(path, "The download")
+    except ProjectProblem as held:
+        raise FileProblem(_sentence("it is being downloaded already")) from held
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def _require_disk(folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     if free < DISK_NEEDED:
@@ -172,14 +210,19 @@ def _temporary_files_in(folder: Path) -> Iterator[None]:
         tempfile.tempdir = before
 
 
-def _shares(stream: IO[bytes]) -> Iterator[float]:
-    """Yield the last percentage seen in tqdm's output as 0 to 1, whenever something is written."""
-    share, rest = 0.0, b""
-    while chunk := os.read(stream.fileno(), 4096):
-        rest = (rest + chunk)[-4096:]
-        if found := re.findall(rb"(\d+)%\|", rest):
-            share = min(int(found[-1]) / 100, 1.0)
-        yield share
+class _Meter:
+    """Reads the percentage tqdm writes to a stream, beside whatever waits for it."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self.share = 0.0
+        threading.Thread(target=self._follow, args=(stream,), daemon=True).start()
+
+    def _follow(self, stream: IO[bytes]) -> None:
+        rest = b""
+        while chunk := os.read(stream.fileno(), 4096):
+            rest = (rest + chunk)[-4096:]
+            if found := re.findall(rb"(\d+)%\|", rest):
+                self.share = min(int(found[-1]) / 100, 1.0)
 
 
 def _main(folder: str) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -163,18 +162,9 @@ def smallest_integer_type(low: int, high: int) -> np.dtype[Any] | None:
 
 def free_memory() -> int:
     """Return the bytes of memory that can be had without swapping."""
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass  # not Linux
-    try:
-        return int(os.sysconf("SC_PAGE_SIZE")) * int(os.sysconf("SC_PHYS_PAGES"))
-    except (AttributeError, ValueError, OSError):
-        import psutil  # type: ignore[import-untyped]  # Windows; napari depends on it
+    import psutil  # type: ignore[import-untyped]
 
-        return int(psutil.virtual_memory().available)
+    return int(psutil.virtual_memory().available)
 
 
 def voxel_count(shape: Sequence[int]) -> int:

@@ -24,8 +24,7 @@ from napari_metassl.data.file_checks import (
     voxel_count,
 )
 from napari_metassl.data.geometry import Array, Geometry
-from napari_metassl.data.nifti_space import header_geometry as _geometry
-from napari_metassl.data.nifti_space import write_space
+from napari_metassl.data.nifti_space import header_geometry, write_space
 from napari_metassl.errors import FileProblem
 
 LABEL_INTENT = 1002
@@ -65,7 +64,7 @@ def _judged_header(path: Path) -> tuple[Any, Geometry]:
     _require_scalar(path, dtype)
     require_memory(path, shape, max(dtype.itemsize, 4))
     _require_voxel_bytes(path, image, dtype.itemsize * voxel_count(shape))
-    return image, _geometry(path, _as_stored(image), shape)
+    return image, header_geometry(path, _as_stored(image), shape)
 
 
 def _as_stored(image: Any) -> Any:

@@ -41,8 +41,7 @@ from napari_metassl.data.project_file import (
     write_project_file,
 )
 from napari_metassl.data.volume import Volume
-from napari_metassl.data.volume_header import read_geometry
-from napari_metassl.data.volume_io import read_labels, read_volume
+from napari_metassl.data.volume_io import read_geometry, read_labels, read_volume
 from napari_metassl.errors import PairProblem, ProjectProblem
 
 __all__ = ["Project", "ProjectFile", "VolumeRecord"]
@@ -331,7 +330,7 @@ class Project:
             )
 
     def _check_values(self, corrections: Corrections) -> None:
-        """A stray value painted by hand must not become a class of its own."""
+        """Refuse stray values painted by hand: they must not become classes of their own."""
         label = corrections.as_training_labels()
         highest = int(label.max())
         if highest >= self.classes:

@@ -20,8 +20,7 @@ from napari_metassl.data.project_file import (
     make_project_file,
     stored_path,
 )
-from napari_metassl.data.volume_header import read_geometry
-from napari_metassl.data.volume_io import list_volumes, read_labels, volume_stem
+from napari_metassl.data.volume_io import list_volumes, read_geometry, read_labels, volume_stem
 from napari_metassl.errors import ProjectProblem
 
 MAXIMUM_CHANNELS = 8

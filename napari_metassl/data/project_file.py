@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path, PureWindowsPath
 from typing import Any, Literal, Self
@@ -11,6 +10,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from napari_metassl.data.names import check_name
+from napari_metassl.data.volume_io import written_aside
 from napari_metassl.errors import ProjectProblem
 from napari_metassl.method.checked_model import validation_sentence
 
@@ -87,7 +87,8 @@ class ProjectFile(BaseModel, frozen=True):
 
 def stored_path(path: Path, folder: Path) -> str:
     """How `path` is written in the project of `folder`."""
-    absolute, root = path.resolve(), folder.resolve()
+    # A link is kept as the link it is: what it points to may have another name, or move.
+    absolute, root = path.absolute().parent.resolve() / path.name, folder.resolve()
     inside = absolute.is_relative_to(root)
     return absolute.relative_to(root).as_posix() if inside else str(absolute)
 
@@ -147,17 +148,9 @@ def make_project_file(**fields: Any) -> ProjectFile:
 
 def write_project_file(project: ProjectFile, folder: Path) -> Path:
     """Write ``project.json`` aside, to the disk, and rename it."""
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / PROJECT_FILE
-    aside = folder / f".{PROJECT_FILE}.{os.getpid()}.part"
-    try:
-        with aside.open("w", encoding="utf-8") as file:
-            file.write(project.model_dump_json(indent=2) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with written_aside(path) as aside:
+        aside.write_text(project.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return path
 
 

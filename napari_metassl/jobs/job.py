@@ -228,7 +228,7 @@ class Job:
         """Everything a table of jobs shows, at this moment."""
         state, records = self.state(), self.progress()
         latest = records[-1] if records else {}
-        step = next((record for record in reversed(records) if "step" in record), {})
+        step = next((record for record in reversed(records) if "step" in record), latest)
         done = state.status is JobStatus.SUCCEEDED
         return JobSnapshot(
             id=self.id,

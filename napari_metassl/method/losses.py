@@ -10,19 +10,19 @@ import torch
 from torch import Tensor
 
 from napari_metassl.errors import MetaSSLError
-from napari_metassl.method.dice import dice_loss
+from napari_metassl.method.attached_gradient import attach_gradient
+from napari_metassl.method.dice import SoftDice
 from napari_metassl.method.region_weights import count, region_bins, weight_table
 from napari_metassl.method.regions import (
-    NOT_COMPUTED,
     Prediction,
     Region,
+    at_least_float32,
     quadripartition,
     read_prediction,
 )
 from napari_metassl.method.threshold import AdaptiveThresholds, class_bins
 from napari_metassl.method.training_config import LossConfig
-from napari_metassl.method.voxel_kinds import Kind, check_batch, is_labeled, voxel_kinds
-from napari_metassl.method.weighted_cross_entropy import voxel_cross_entropy, with_gradient
+from napari_metassl.method.voxel_kinds import Kind, Known, check_batch, choose, what_is_known
 
 
 class NotFiniteError(MetaSSLError):
@@ -154,27 +154,22 @@ class MetaSSLLoss:
             If shapes, classes or labels do not fit, or no voxel is labeled.
         """
         check_batch(logits, label, self.thresholds.classes, corrected, valid)
-        kind = voxel_kinds(label, corrected, valid)
+        known = what_is_known(label, corrected, valid)
         before = self.thresholds.stored.clone()
         try:
-            return self._terms(logits, label, kind, consistency, links)
+            return self._terms(logits, known, consistency, links)
         except MetaSSLError:
             self.thresholds.stored = before  # a batch that cannot be used leaves no trace
             raise
 
     def _terms(
-        self,
-        logits: Sequence[Tensor],
-        label: Tensor,
-        kind: Tensor,
-        consistency: float,
-        links: Sequence[Link],
+        self, logits: Sequence[Tensor], known: Known, consistency: float, links: Sequence[Link]
     ) -> LossTerms:
         predictions = [read_prediction(x) for x in logits]
-        maps = self._update_thresholds(predictions, kind)
+        regions = self._regions(predictions, known, links)
         parts = []
         for link in links:
-            view = _view(link, predictions, maps, label, kind)
+            view = _view(link, predictions, regions, known)
             parts.append(_link_loss(logits[link.prediction], view, self.config, consistency))
         return LossTerms(
             total=torch.stack([part.total for part in parts]).sum(),
@@ -185,11 +180,23 @@ class MetaSSLLoss:
             regions=tuple(part.region for part in parts),
         )
 
-    def _update_thresholds(self, predictions: Sequence[Prediction], kind: Tensor) -> list[Tensor]:
+    def _regions(
+        self, predictions: Sequence[Prediction], known: Known, links: Sequence[Link]
+    ) -> dict[tuple[int, int], Tensor]:
+        """Regions of every linked pair, by (prediction that decides, the other one)."""
+        maps = self._update_thresholds(predictions, known)
+        pairs = {(k.prediction, k.reference) for k in links if k.reference is not None}
+        return {
+            (own, other): quadripartition(predictions[own], predictions[other].label, maps[own])
+            for pair in pairs
+            for own, other in (pair, pair[::-1])
+        }
+
+    def _update_thresholds(self, predictions: Sequence[Prediction], known: Known) -> list[Tensor]:
         """Update first, then give every voxel the threshold of its own predicted class."""
         maps = []
         for number, prediction in enumerate(predictions):
-            bins = class_bins(prediction.label, kind, self.thresholds.classes)
+            bins = class_bins(prediction.label, known, self.thresholds.classes)
             self.thresholds.update(number, bins, prediction.confidence)
             maps.append(self.thresholds.per_voxel(number, bins))
         return maps
@@ -197,13 +204,18 @@ class MetaSSLLoss:
 
 @dataclass(frozen=True, eq=False)
 class _View:
-    """One link's look at the batch; all (B, *spatial)."""
+    """One link's look at the batch.
 
-    log_sum: Tensor
+    Attributes
+    ----------
+    target, region
+        (B, *spatial) uint8: the class to learn and the region.
+    """
+
+    prediction: Prediction
     target: Tensor
     region: Tensor
-    splitting_label: Tensor  # label of the prediction that the voxel's region was decided by
-    kind: Tensor
+    known: Known
     has_reference: bool
 
 
@@ -220,46 +232,56 @@ class _LinkLoss:
 def _view(
     link: Link,
     predictions: Sequence[Prediction],
-    maps: Sequence[Tensor],
-    label: Tensor,
-    kind: Tensor,
+    regions: dict[tuple[int, int], Tensor],
+    known: Known,
 ) -> _View:
     own = predictions[link.prediction]
     if link.reference is None:
-        region = torch.zeros_like(own.label)
-        return _View(own.log_sum, label.clamp(min=0), region, own.label, kind, False)
-    reference = predictions[link.reference]
-    labeled = is_labeled(kind)
-    region = torch.where(
-        labeled,
-        quadripartition(own, reference.label, maps[link.prediction]),
-        quadripartition(reference, own.label, maps[link.reference]),
+        target = choose(known.labeled, known.label, own.label)
+        return _View(own, target, torch.zeros_like(own.label), known, False)
+    target = choose(known.labeled, known.label, predictions[link.reference].label)
+    region = choose(
+        known.labeled,
+        regions[link.prediction, link.reference],
+        regions[link.reference, link.prediction],
     )
-    region.masked_fill_(kind == int(Kind.IGNORED), NOT_COMPUTED)
-    target = torch.where(labeled, label.to(torch.uint8), reference.label)
-    return _View(
-        own.log_sum,
-        target,
-        region,
-        torch.where(labeled, own.label, reference.label),
-        kind,
-        True,
-    )
+    if known.valid is not None:
+        region *= known.valid.view(torch.uint8)
+    return _View(own, target, region, known, True)
 
 
 def _link_loss(logits: Tensor, view: _View, config: LossConfig, consistency: float) -> _LinkLoss:
-    bins = region_bins(view.region, view.splitting_label, view.kind)
-    cross_entropy = voxel_cross_entropy(logits, view.log_sum, view.target)
-    counts, sums = count(bins), count(bins, cross_entropy)
+    """Weigh the cross-entropy of every voxel by its kind and part; add Dice."""
+    prediction, known = view.prediction, view.known
+    target = view.target.unsqueeze(1).long()
+    bins = region_bins(view.region, prediction.label, known.kind)
+    counts, sums = count(bins), count(bins, _cross_entropy(logits, target))
     hetero = weight_table(counts, config) if view.has_reference else torch.zeros_like(sums)
     plain = torch.zeros_like(sums)
-    plain[Kind.LABELED : Kind.CORRECTED + 1] = 0.5 / counts[Kind.LABELED : Kind.CORRECTED + 1].sum()
+    supervised = slice(Kind.LABELED, Kind.CORRECTED + 1)
+    plain[supervised] = 0.5 / counts[supervised].sum()
     table = plain + consistency * hetero
-    weight = table.to(view.log_sum.dtype).flatten().index_select(0, bins.flatten())
-    dice = 0.5 * dice_loss(logits, view.target, is_labeled(view.kind))
-    value = (table * sums).sum().to(view.log_sum.dtype)
-    total = dice + with_gradient(value, logits, view.log_sum, view.target, weight.view(bins.shape))
-    return _report(total, dice, view.region, (counts, plain * sums, hetero * sums))
+    dice = SoftDice(prediction.probability, known)
+
+    def gradient(factor: Tensor) -> Tensor:
+        """d/dlogits of sum(w CE) + Dice/2; the first is w (softmax - onehot)."""
+        weights = (table * factor).to(dice.value.dtype).flatten()
+        weight = weights.index_select(0, bins.flatten()).view(target.shape)
+        slope = prediction.probability * weight
+        slope.scatter_add_(1, target, weight.neg_())
+        dice.add_gradient(slope, 0.5 * factor)
+        return slope
+
+    value = (table * sums).sum().to(dice.value.dtype) + 0.5 * dice.value
+    total = attach_gradient(value, logits, gradient)
+    return _report(total, 0.5 * dice.value, view.region, (counts, plain * sums, hetero * sums))
+
+
+@torch.no_grad()
+def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """-log softmax(logits)[target] of every voxel, (B, 1, *spatial)."""
+    logarithm = logits.detach().to(at_least_float32(logits)).log_softmax(dim=1)
+    return logarithm.gather(1, target).neg_()
 
 
 def _report(
@@ -267,7 +289,7 @@ def _report(
 ) -> _LinkLoss:
     """Bring the figures to the host at once: one wait per link on a GPU."""
     counts, plain, hetero = tables
-    supervised = plain.sum() + dice.detach()
+    supervised = plain.sum() + dice
     labeled = hetero[Kind.LABELED] + hetero[Kind.CORRECTED]
     unlabeled = hetero[Kind.UNLABELED]
     figures = torch.stack([total.detach(), supervised, labeled.sum(), unlabeled.sum()])

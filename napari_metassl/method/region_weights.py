@@ -33,8 +33,8 @@ def region_bins(region: Tensor, label: Tensor, kind: Tensor) -> Tensor:
     Parameters
     ----------
     region, label, kind
-        (B, *spatial): its :class:`Region`, the label of the prediction it was split by, and its
-        :class:`Kind`.
+        (B, *spatial) uint8: its :class:`Region`, the label of either prediction (they are the
+        same in UC), and its :class:`Kind`.
 
     Returns
     -------
@@ -42,8 +42,7 @@ def region_bins(region: Tensor, label: Tensor, kind: Tensor) -> Tensor:
         (B, *spatial) int32.
     """
     background = (region == int(Region.UC)) & (label == 0)
-    part = region - background.to(region.dtype)
-    return part.add_(kind, alpha=len(Part)).int()
+    return (region - background.view(torch.uint8)).add_(kind * len(Part)).int()
 
 
 def count(bins: Tensor, values: Tensor | None = None) -> Tensor:

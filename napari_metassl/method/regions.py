@@ -39,14 +39,13 @@ class Prediction:
         (B, *spatial) uint8, the most probable class.
     confidence
         (B, *spatial) float32, its softmax probability.
-    log_sum
-        (B, *spatial) float32, log(sum over classes of exp(logit)); the cross-entropy of class k
-        is ``log_sum - logits[:, k]``.
+    probability
+        (B, C, *spatial) float32, the softmax.
     """
 
     label: Tensor
     confidence: Tensor
-    log_sum: Tensor
+    probability: Tensor
 
 
 @torch.no_grad()
@@ -59,19 +58,24 @@ def read_prediction(logits: Tensor) -> Prediction:
     Raises
     ------
     MetaSSLError
-        If the logits are not (B, C, *spatial) with 2 or 3 spatial axes and 2 to 256 classes.
+        If the logits are not (B, C, *spatial) with 2 or 3 spatial axes and 2 to 255 classes.
     """
     check_logits(logits)
     slices = logits.detach().unbind(dim=1)
-    best = slices[0].to(torch.promote_types(logits.dtype, torch.float32))
-    label = torch.zeros(best.shape, dtype=torch.uint8, device=logits.device)
-    for k, values in enumerate(slices[1:], start=1):
-        label.masked_fill_(values > best, k)
-        best = torch.maximum(best, values)
-    total = torch.zeros_like(best)
-    for values in slices:
-        total += (values - best).exp_()
-    return Prediction(label, total.reciprocal(), total.log() + best)
+    probability = logits.detach().to(at_least_float32(logits)).softmax(dim=1)
+    label = torch.zeros(slices[0].shape, dtype=torch.uint8, device=logits.device)
+    best, confidence = slices[0], probability[:, 0]
+    for k in range(1, len(slices)):
+        # class numbers rise, so the largest k that was better than all before is the argmax
+        label = torch.maximum(label, (slices[k] > best).view(torch.uint8) * k)
+        best = torch.maximum(best, slices[k])
+        confidence = torch.maximum(confidence, probability[:, k])
+    return Prediction(label, confidence, probability)
+
+
+def at_least_float32(tensor: Tensor) -> torch.dtype:
+    """Type to compute a tensor's softmax in: its own, but never half precision."""
+    return torch.promote_types(tensor.dtype, torch.float32)
 
 
 def check_logits(logits: Tensor) -> None:
@@ -82,9 +86,9 @@ def check_logits(logits: Tensor) -> None:
             f"{tuple(logits.shape)}, expected floating (B, C, Z, Y, X) or (B, C, Y, X). "
             "Give the networks' raw output for a batch."
         )
-    if not 2 <= logits.shape[1] <= 256:
+    if not 2 <= logits.shape[1] <= 255:
         raise MetaSSLError(
-            f"Logits have {logits.shape[1]} class(es) in axis 1, expected 2 to 256. "
+            f"Logits have {logits.shape[1]} class(es) in axis 1, expected 2 to 255. "
             "Give one channel per class, the background included."
         )
 
@@ -115,5 +119,5 @@ def quadripartition(reference: Prediction, other_label: Tensor, threshold: Tenso
         threshold = threshold.view(reference.label.shape)
     suspicious = ~(reference.confidence > threshold)
     discrepant = reference.label != other_label
-    region = discrepant.to(torch.uint8).mul_(_PLUS_IF_DISCREPANT)
-    return region.add_(suspicious, alpha=_PLUS_IF_SUSPICIOUS).add_(int(Region.UC))
+    region = discrepant.view(torch.uint8) * _PLUS_IF_DISCREPANT
+    return region.add_(suspicious.view(torch.uint8) * _PLUS_IF_SUSPICIOUS).add_(int(Region.UC))

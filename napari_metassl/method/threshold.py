@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from napari_metassl.errors import MetaSSLError
+from napari_metassl.method.voxel_kinds import Known
 
 
 class AdaptiveThresholds:
@@ -110,15 +111,15 @@ class AdaptiveThresholds:
         self.stored = stored.to(self.stored.device, copy=True)
 
 
-def class_bins(label: Tensor, kind: Tensor, classes: int) -> Tensor:
+def class_bins(label: Tensor, known: Known, classes: int) -> Tensor:
     """Give every voxel the number of what is known of it and its predicted label.
 
     Parameters
     ----------
     label
-        (B, *spatial) predicted label.
-    kind
-        (B, *spatial) uint8, values of :class:`~napari_metassl.method.voxel_kinds.Kind`.
+        (B, *spatial) uint8 predicted label.
+    known
+        What is known of the voxels.
     classes
         C.
 
@@ -127,10 +128,10 @@ def class_bins(label: Tensor, kind: Tensor, classes: int) -> Tensor:
     Tensor
         int32: k for unlabeled, C + k for labeled or corrected, 2C + k for ignored voxels.
     """
-    offsets = torch.tensor([0, classes, classes, 2 * classes], dtype=torch.int32)
-    table = offsets.to(label.device)
-    bins = table.index_select(0, kind.flatten().int()).view(kind.shape)
-    return bins.add_(label)
+    row = known.labeled.view(torch.uint8)
+    if known.valid is not None:
+        row = row + 2 * (~known.valid).view(torch.uint8)  # what is ignored is not labeled
+    return row.int().mul_(classes).add_(label)
 
 
 def precise(values: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import IntEnum
 
 import torch
@@ -11,6 +12,9 @@ from torch import Tensor
 from napari_metassl.errors import MetaSSLError
 from napari_metassl.method.regions import check_logits
 from napari_metassl.method.training_volume import NO_LABEL
+
+NO_LABEL_BYTE = 255
+"""``NO_LABEL`` as a byte; the number of no class."""
 
 
 class Kind(IntEnum):
@@ -24,34 +28,57 @@ class Kind(IntEnum):
     """Outside the volume (padding): enters nothing."""
 
 
-def voxel_kinds(label: Tensor, corrected: Tensor | None, valid: Tensor | None) -> Tensor:
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What is known of the voxels of a batch; all (B, *spatial).
+
+    Attributes
+    ----------
+    label
+        uint8, the manual label; ``NO_LABEL_BYTE`` where there is none or it does not count.
+    labeled
+        bool, with a label, corrected ones included.
+    kind
+        uint8, values of :class:`Kind`.
+    valid
+        bool, False in padding; None without padding.
+    """
+
+    label: Tensor
+    labeled: Tensor
+    kind: Tensor
+    valid: Tensor | None
+
+
+def what_is_known(label: Tensor, corrected: Tensor | None, valid: Tensor | None) -> Known:
     """Tell labeled, corrected, unlabeled and padded voxels apart.
+
+    Works on bytes: ``torch.where`` and ``masked_fill_`` take ten times as long on a CPU.
 
     Parameters
     ----------
     label
         (B, *spatial), -1 where there is no label.
     corrected, valid
-        (B, *spatial) bool or None: no corrections, no padding.
-
-    Returns
-    -------
-    Tensor
-        (B, *spatial) uint8, values of :class:`Kind`. A corrected voxel without a label is
-        unlabeled.
+        (B, *spatial) bool or None: no corrections, no padding. A corrected voxel without a label
+        is unlabeled.
     """
-    labeled = label != NO_LABEL
-    kind = labeled.to(torch.uint8).mul_(int(Kind.LABELED))
-    if corrected is not None:
-        kind.masked_fill_(corrected & labeled, int(Kind.CORRECTED))
+    known = label.to(torch.uint8)  # -1 becomes NO_LABEL_BYTE
     if valid is not None:
-        kind.masked_fill_(~valid, int(Kind.IGNORED))
-    return kind
+        known = torch.maximum(known, (~valid).view(torch.uint8) * NO_LABEL_BYTE)
+    labeled = known != NO_LABEL_BYTE
+    kind = labeled.view(torch.uint8)
+    if corrected is not None:
+        kind = kind + (corrected & labeled).view(torch.uint8)
+    if valid is not None:
+        kind = torch.maximum(kind, (~valid).view(torch.uint8) * int(Kind.IGNORED))
+    return Known(known, labeled, kind, valid)
 
 
-def is_labeled(kind: Tensor) -> Tensor:
-    """Bool: voxels with a label, corrected ones included."""
-    return (kind == int(Kind.LABELED)) | (kind == int(Kind.CORRECTED))
+def choose(mask: Tensor, there: Tensor, elsewhere: Tensor) -> Tensor:
+    """``torch.where`` of bytes, ten times as fast on a CPU: bits chosen by a mask of all ones."""
+    ones = mask.view(torch.uint8).neg()
+    return (there & ones) | (elsewhere & ~ones)
 
 
 def check_batch(

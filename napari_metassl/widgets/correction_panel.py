@@ -189,12 +189,12 @@ class CorrectionPanel(Card):
         )
         self.reach.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         self.reach.valueChanged.connect(self._set_reach)
-        self.go_on = QCheckBox("then go to the next")
+        self.go_on = QCheckBox("then go on")
         self.go_on.setChecked(self.session.go_on)
         self.go_on.setToolTip("Finishing a site goes to the next open one by itself")
         self.go_on.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.go_on.toggled.connect(self._set_go_on)
-        line = row(label("Confirm within"), self.reach, self.go_on)
+        line = row(label("Seen within"), self.reach, self.go_on)
         line.addStretch(1)
         return line
 

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QLineEdit, QSpinBox, QWidget
 
-from napari_metassl.data.corrections import Corrections
+from napari_metassl.data.corrections import journal_path
 from napari_metassl.data.model_card import ModelCard
 from napari_metassl.data.project import Project
 from napari_metassl.errors import JobProblem
@@ -170,8 +170,7 @@ def data_sentence(project: Project) -> str:
     """Say what a training would learn from and be measured on."""
     counts = {role: project.volumes(role) for role in ("labeled", "validation", "unlabeled")}
     trained = [*counts["labeled"], *counts["unlabeled"]]
-    folder = project.corrections_folder
-    corrected = sum(Corrections.exist(folder, record.name) for record in trained)
+    corrected = sum(has_edits(project, record.name) for record in trained)
     measured = len(counts["validation"])
     judged = (
         f"The new pair is compared with '{project.file.current_pair}' on {measured} validation "
@@ -183,3 +182,13 @@ def data_sentence(project: Project) -> str:
         f"Learns from {len(counts['labeled'])} labeled and {len(counts['unlabeled'])} unlabeled "
         f"volumes; {corrected} of them carry corrections. {judged}"
     )
+
+
+def has_edits(project: Project, name: str) -> bool:
+    """Whether the journal of a volume holds more than its first line, which says whose it is."""
+    path = journal_path(project.corrections_folder, name)
+    try:
+        with path.open("rb") as journal:
+            return bool(journal.readline()) and bool(journal.readline())
+    except OSError:
+        return False

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QComboBox, QProgressBar, QSizePolicy, QVBoxLayout, QW
 
 from napari_metassl.jobs.job import JobSnapshot, JobStatus, list_jobs
 from napari_metassl.widgets.comparison_view import ComparisonView
-from napari_metassl.widgets.components import Card, button, label, page, row, scrolled, set_tone
+from napari_metassl.widgets.components import Card, PageScroll, button, label, page, row, set_tone
 from napari_metassl.widgets.duration import time_left
 from napari_metassl.widgets.fine_tune_form import FineTuneForm
 from napari_metassl.widgets.job_watcher import TRAINING
@@ -34,7 +34,7 @@ class FineTunePanel(QWidget):
         self.comparison = ComparisonView(session)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(scrolled(page(self.form, self.comparison, self.run, stretch=2)))
+        layout.addWidget(PageScroll(page(self.form, self.comparison, self.run, stretch=2)))
 
     def use_palette(self, palette: Palette) -> None:
         """Follow the theme."""

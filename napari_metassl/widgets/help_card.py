@@ -14,8 +14,8 @@ NAPARI_KEYS = {
     "3": "polygon",
     "Z": "move the view",
     "[  ]": "brush size",
-    "V": "show or hide the layer",
-    "Ctrl+Z": "undo, on the corrections layer",
+    "V": "hide the layer",
+    "Ctrl+Z": "undo a stroke",
 }
 """Napari's own, where they help most."""
 
@@ -26,7 +26,7 @@ class HelpCard(Card):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Keys", parent)
         grid = QGridLayout()
-        grid.setHorizontalSpacing(10)
+        grid.setHorizontalSpacing(8)
         grid.setVerticalSpacing(2)
         keys = {key: str(action) for action, key in KEYS.items()}
         for column, listed in enumerate((keys, NAPARI_KEYS)):

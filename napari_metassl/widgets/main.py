@@ -11,7 +11,7 @@ from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QProgressBar, QTabWidget, QVBoxLayout, QWidget
 
 from napari_metassl.widgets.camera import go_to_site
-from napari_metassl.widgets.components import page, scrolled
+from napari_metassl.widgets.components import PageScroll, page
 from napari_metassl.widgets.correction_panel import CorrectionPanel
 from napari_metassl.widgets.fine_tune_panel import FineTunePanel
 from napari_metassl.widgets.help_card import HelpCard
@@ -102,12 +102,13 @@ class MetaSSLWidget(QWidget):
         self.tabs.tabBar().setDrawBase(False)
         self.tabs.tabBar().setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.tabs.addTab(self.project_panel, "Project")
-        self.tabs.addTab(scrolled(review), "Review")
+        self.tabs.addTab(PageScroll(review), "Review")
         self.tabs.addTab(self.fine_tune_panel, "Fine-tuning")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 2, 6, 4)
         layout.setSpacing(6)
-        layout.addWidget(VolumeBar(self.session))
+        self.volume_bar = VolumeBar(self.session)
+        layout.addWidget(self.volume_bar)
         layout.addWidget(self.busy)
         layout.addWidget(self.message)
         layout.addWidget(self.tabs, 1)

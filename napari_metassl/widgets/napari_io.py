@@ -88,8 +88,20 @@ def write_labels_layer(path: str, data: Any, attributes: Mapping[str, Any]) -> l
     -------
     list of str
         The path written, as napari expects.
+
+    Raises
+    ------
+    OSError
+        One sentence. Not a `FileProblem`: napari takes any ValueError of a writer for "no writer
+        knows this file" and drops what it says.
     """
-    labels = np.asarray(data)
+    try:
+        return [str(_write(Path(path), np.asarray(data), attributes))]
+    except FileProblem as problem:
+        raise OSError(str(problem)) from problem
+
+
+def _write(path: Path, labels: Array, attributes: Mapping[str, Any]) -> Path:
     if labels.ndim != 3:
         raise FileProblem(
             f"The labels layer has {labels.ndim} dimensions, expected 3 (z, y, x). Save one volume "
@@ -98,7 +110,7 @@ def write_labels_layer(path: str, data: Any, attributes: Mapping[str, Any]) -> l
     geometry = (attributes.get("metadata") or {}).get("geometry")
     if not isinstance(geometry, Geometry):
         geometry = _geometry_of_layer(labels, attributes)
-    return [str(write_labels(path, labels, geometry))]
+    return write_labels(path, labels, geometry)
 
 
 def is_label_map(path: Path, volume: Volume) -> bool:

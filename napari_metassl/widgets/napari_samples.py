@@ -68,7 +68,7 @@ def decathlon_heart() -> list[LayerTuple]:
     """
     from napari.utils import cancelable_progress
 
-    bar = cancelable_progress(total=100, desc="Left atrium MRI (435 MB, CC BY-SA 4.0)")
+    bar = cancelable_progress(total=100, desc="Left atrium MRI (435 MB, CC BY-SA 4.0)", leave=False)
 
     def show(share: float) -> None:
         bar.update(round(100 * share) - bar.n)
@@ -137,7 +137,7 @@ def _predict(project: Project, name: str) -> None:
         raise FileProblem(f"The sample project '{project.folder}' has no pair. Delete that folder.")
     spec = PredictSpec(project=project.folder, pair=pair, volumes=(name,))
     job = LocalExecutor().submit(spec)
-    bar = cancelable_progress(total=100, desc=f"Predicting {name}")
+    bar = cancelable_progress(total=100, desc=f"Predicting {name}", leave=False)
     try:
         _wait(job, bar)
     finally:

@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 
 from napari_metassl.data.model_card import ModelCard
 from napari_metassl.jobs.job import JobSnapshot
-from napari_metassl.widgets.components import Card, button, label, page, row, scrolled
+from napari_metassl.widgets.components import Card, PageScroll, button, label, page, row
 from napari_metassl.widgets.duration import time_left
 from napari_metassl.widgets.project_actions import ProjectActions
 from napari_metassl.widgets.recent_projects import recent_projects
@@ -40,8 +40,8 @@ class ProjectPanel(QStackedWidget):
         volumes = Card("Volumes")
         volumes.body.addWidget(self.volumes, 1)
         self.head = ProjectHead(session, self.actions_)
-        self.addWidget(scrolled(page(self.welcome)))
-        self.addWidget(scrolled(page(self.head, volumes, self.pair, self.prediction, stretch=1)))
+        self.addWidget(PageScroll(page(self.welcome)))
+        self.addWidget(PageScroll(page(self.head, volumes, self.pair, self.prediction, stretch=1)))
         session.events.project.connect(self._on_project)
         self._on_project()
 

@@ -67,7 +67,7 @@ class RegionTable(QWidget):
         tick.toggled.connect(lambda _on: self.toggled.emit(self._ticked()))
         grid.addWidget(tick, line, 0, 1, 2)
         self.ticks[region] = tick
-        for column, cells, width in ((2, self.percent, 64), (3, self.ml, 70)):
+        for column, cells, width in ((2, self.percent, 58), (3, self.ml, 56)):
             cell = label("–")
             cell.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
             cell.setMinimumWidth(width)

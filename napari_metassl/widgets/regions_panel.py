@@ -13,7 +13,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_metassl.data.quadripartition import Reference, Region
-from napari_metassl.widgets.components import Card, button, label, row, scrolled, set_tone, swatch
+from napari_metassl.widgets.components import Card, PageScroll, button, label, row, set_tone, swatch
 from napari_metassl.widgets.region_table import RegionTable
 from napari_metassl.widgets.session import Session
 from napari_metassl.widgets.threshold_slider import ThresholdSlider
@@ -99,7 +99,7 @@ class RegionsPanel(Card):
         content = QWidget()
         content.setObjectName("card")
         content.setLayout(self._class_rows)
-        area = scrolled(content)
+        area = PageScroll(content)
         area.setVisible(False)
         return area
 
@@ -121,7 +121,7 @@ class RegionsPanel(Card):
         icon = label()
         icon.setPixmap(swatch(review.class_colors[k], 12).pixmap(12, 12))
         text = label(name)
-        text.setFixedWidth(92)
+        text.setFixedWidth(80)
         text.setToolTip(name)
         slider = ThresholdSlider(f"of {name}")
         slider.moved.connect(lambda value, k=k: self.session.set_threshold(value, (k,)))

@@ -34,7 +34,7 @@ class ThresholdSlider(QWidget):
         self.slider.setRange(0, STEPS)
         self.slider.setPageStep(STEPS // 20)
         self.slider.setAccessibleName(f"Threshold {name}")
-        self.slider.setMinimumWidth(90)
+        self.slider.setMinimumWidth(70)
         self.number = QDoubleSpinBox()
         self.number.setRange(0.0, 1.0)
         self.number.setDecimals(3)

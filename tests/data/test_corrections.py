@@ -74,7 +74,9 @@ edits = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(edits=edits)
 def test_any_sequence_of_edits_comes_back_and_can_be_undone(edits, tmp_path_factory) -> None:
     folder = tmp_path_factory.mktemp("corrections")
@@ -119,6 +121,15 @@ def test_what_was_not_recorded_is_recorded_on_closing(tmp_path) -> None:
         assert reopened.labels[0, 0, 0] == 3
 
 
+def test_edits_count_as_recovered_only_after_a_session_that_did_not_end_well(tmp_path) -> None:
+    for session in range(3):
+        with Corrections.open(tmp_path, "p", SHAPE) as corrections:
+            assert corrections.recovered_edits == 0
+            assert len(corrections.history) == session
+            corrections.labels[0, 0, session] = 1
+            corrections.record("paint")
+
+
 def test_regions_may_reach_over_the_edge_and_hold_indices(tmp_path) -> None:
     with Corrections.open(tmp_path, "p", SHAPE) as corrections:
         corrections.labels[3, 9, 11] = 1
@@ -157,7 +168,9 @@ def test_reading_disturbs_no_writer_and_leaves_no_file(tmp_path) -> None:
             Corrections.open(tmp_path, "p", SHAPE)
 
 
-@pytest.mark.parametrize("name", ["../p", "a/b", "", ".", "..", "a\\b", "nul", "x\n", " x", "x" * 200])
+@pytest.mark.parametrize(
+    "name", ["../p", "a/b", "", ".", "..", "a\\b", "nul", "x\n", " x", "x" * 200]
+)
 def test_names_never_become_paths_unchecked(tmp_path, name) -> None:
     with pytest.raises(ProjectProblem, match="Rename it"):
         Corrections.open(tmp_path / "in", name, SHAPE)

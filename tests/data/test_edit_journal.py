@@ -166,6 +166,21 @@ def test_one_wrong_byte_costs_at_most_one_record(seed, flip, data) -> None:
         assert len(read_journal(path, SHAPE).edits) == len(found) + 1
 
 
+def test_a_lost_line_end_costs_nothing(tmp_path) -> None:
+    path = tmp_path / "p07.jsonl"
+    edits = write_edits(path, 4)
+    content = path.read_bytes()
+    for at in [k for k, byte in enumerate(content) if byte == 0x0A]:
+        path.write_bytes(content[:at] + b"#" + content[at + 1 :])
+        assert_same([edit.runs for edit in read_journal(path, SHAPE).edits], edits)
+    path.write_bytes(content[:-1])
+    journal = EditJournal(path, "p07", SHAPE)
+    journal.append("paint", edits[0])
+    journal.close()
+    assert path.read_bytes().startswith(content)
+    assert path.read_bytes().count(b"\n") == 6
+
+
 def test_a_deleted_line_and_a_tail_of_zeros_are_noticed(tmp_path) -> None:
     path = tmp_path / "p07.jsonl"
     edits = write_edits(path, 4)

@@ -125,7 +125,7 @@ def test_broken_predictions_say_what_to_do(tmp_path) -> None:
     folder = pair.save(tmp_path / "p")
     other = Geometry.from_spacing((1, 1, 1), (2, 2, 2))
     write_labels(folder / "reference_label.nii.gz", np.zeros((2, 2, 2), np.uint8), other)
-    with pytest.raises(FileProblem, match="do not fit together.* Predict again"):
+    with pytest.raises(FileProblem, match=r"do not fit together.* Predict again"):
         PredictionPair.load(folder)
     content = json.loads((folder / "prediction.json").read_text())
     (folder / "prediction.json").write_text(json.dumps({**content, "format_version": 9}))

@@ -49,7 +49,7 @@ def test_sites_are_the_components_and_centers_lie_in_them(seed: int, share: floa
         assert site.box == tuple(slice(a.min(), a.max() + 1) for a in (z, y, x))
         assert site.ml == pytest.approx(len(z) * 3 / 1000)
         a, b = (pair.label(n)[z, y, x] for n in (0, 1))
-        pairs, counts = np.unique(np.stack([a, b]), axis=1, return_counts=True)
+        _, counts = np.unique(np.stack([a, b]), axis=1, return_counts=True)
         assert counts.max() == ((a == site.classes[0]) & (b == site.classes[1])).sum()
         confidence = [pair.confidence(n)[z, y, x] for n in (0, 1)]
         assert site.mean_confidence == pytest.approx(np.mean(confidence), abs=1e-6)

@@ -5,12 +5,17 @@ from hypothesis import strategies as st
 
 from napari_metassl.errors import MetaSSLError
 from napari_metassl.method.threshold import AdaptiveThresholds, class_bins
-from napari_metassl.method.voxel_kinds import Kind
+from napari_metassl.method.voxel_kinds import Kind, what_is_known
 
 
 def observe(thresholds: AdaptiveThresholds, label, confidence, kind) -> None:
-    label, kind = torch.tensor(label), torch.tensor(kind, dtype=torch.uint8)
-    bins = class_bins(label.to(torch.uint8), kind, thresholds.classes)
+    kind = torch.tensor(kind)
+    known = what_is_known(
+        label=torch.where(kind == Kind.UNLABELED, -1, 0),
+        corrected=kind == Kind.CORRECTED,
+        valid=kind != Kind.IGNORED,
+    )
+    bins = class_bins(torch.tensor(label, dtype=torch.uint8), known, thresholds.classes)
     thresholds.update(0, bins, torch.tensor(confidence))
 
 

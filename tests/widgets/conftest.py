@@ -11,9 +11,12 @@ import pytest
 from qtpy.QtCore import QSettings
 
 from napari_metassl.data.geometry import Geometry
+from napari_metassl.data.model_card import ModelCard
 from napari_metassl.data.prediction import PredictionCard, PredictionPair
 from napari_metassl.data.project import Project
 from napari_metassl.data.volume_io import write_labels, write_volume
+from napari_metassl.jobs.job import Job, JobStatus
+from napari_metassl.method.network_config import NetworkConfig
 from napari_metassl.widgets.main import TITLE, MetaSSLWidget
 
 SHAPE = (20, 48, 56)
@@ -124,5 +127,57 @@ def window(make_napari_viewer: Any, qtbot: Any) -> Iterator[Window]:
     """The window, shown."""
     made = Window(make_napari_viewer(show=True), qtbot)
     made.viewer.window.resize(1440, 900)
+    yield made
+    made.close()
+
+
+class FakeExecutor:
+    """Makes job folders as the real one does, and starts nothing."""
+
+    def __init__(self) -> None:
+        self.jobs: list[Job] = []
+
+    def submit(self, spec: Any) -> Job:
+        job = Job.create(spec.project / "jobs", spec.model_dump(mode="json"), kind=spec.kind)
+        self.jobs.append(job)
+        return job
+
+
+def set_status(job: Job, status: JobStatus, message: str = "", error: str = "") -> None:
+    """Write what a worker would: where the job stands."""
+    state = job.state()
+    changes = {"status": status, "message": message, "error": error}
+    job.write_state(state.model_copy(update=changes))
+
+
+def add_pair(project: Project, name: str, thresholds: Any = THRESHOLDS) -> None:
+    """Put the card of a pair into the project; its weights are never read by the window."""
+    network = NetworkConfig(architecture="BasicUNet", classes=3)
+    card = ModelCard(
+        name=name,
+        class_names=CLASSES,
+        supervised=network,
+        reference=network,
+        thresholds=thresholds,
+        patch_size=(16, 32, 32),
+        sha256={"supervised.safetensors": name, "reference.safetensors": name},
+    )
+    folder = project.pairs_folder / name
+    folder.mkdir(parents=True)
+    (folder / "card.json").write_text(card.model_dump_json(), encoding="utf-8")
+
+
+@pytest.fixture
+def fake_executor() -> FakeExecutor:
+    """Executor for tests that look at what a job is asked to do."""
+    return FakeExecutor()
+
+
+@pytest.fixture
+def job_window(
+    make_napari_viewer: Any, qtbot: Any, fake_executor: FakeExecutor
+) -> Iterator[Window]:
+    """The window with an executor that starts nothing."""
+    made = Window(make_napari_viewer(show=True), qtbot, fake_executor)
     yield made
     made.close()
