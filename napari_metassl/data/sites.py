@@ -202,8 +202,8 @@ def site_neighbourhood(
     for axis, step in enumerate(spacing):
         squared = _nearest_along(axis, step, squared, reach_mm)
     near = squared <= (reach_mm * (1 + _ROUNDING)) ** 2
-    found = np.stack(np.nonzero(near)) + corner
-    voxels: Indices = np.ravel_multi_index(tuple(found), tuple(shape)).astype(np.int64)
+    z, y, x = np.ogrid[tuple(around)]
+    voxels: Indices = ((z * shape[1] + y) * shape[2] + x)[near]
     return voxels
 
 

@@ -1,1 +1,1 @@
-"""."""
+"""Work that outlives the window: job folders and the processes that work on them."""

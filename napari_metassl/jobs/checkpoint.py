@@ -42,3 +42,8 @@ def load_checkpoint(folder: JobFolder) -> dict[str, Any] | None:
             "this job anew."
         ) from error
     return state
+
+
+def remove_checkpoint(folder: JobFolder) -> None:
+    """Free the disk once the job is done and nothing is left to go on with."""
+    (folder.checkpoints / CHECKPOINT).unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from napari_metassl.data.model_card import ModelCard, read_card
 from napari_metassl.data.model_pair import ModelPair, load_pair, new_pair, save_pair
 from napari_metassl.data.project import Project
 from napari_metassl.errors import JobProblem, PairProblem
+from napari_metassl.jobs.checkpoint import remove_checkpoint
 from napari_metassl.jobs.job_run import JobRun
 from napari_metassl.jobs.judge import judge
 from napari_metassl.jobs.specs import FineTuneSpec
@@ -43,6 +44,7 @@ def run_fine_tune(spec: FineTuneSpec, run: JobRun) -> str:
     result |= {"training": card.metrics["training"], "comparison": None}
     run.job.write_result(result)
     sentence = judge(spec, run, project, path, result) if spec.judge else ""
+    remove_checkpoint(run.job.folder)
     return f"Pair '{card.name}' is made. {sentence}".rstrip()
 
 

@@ -1,4 +1,4 @@
-"""The end of a training job: how good is the new pair, and is it better than its parent?"""
+"""The end of a training job: how good the new pair is, also against its parent."""
 
 from pathlib import Path
 from typing import Any

@@ -163,6 +163,7 @@ def test_killed_process_is_failed_with_its_log_and_goes_on_from_its_checkpoint(t
     done = snapshot.step
     executor.start(job)
     finished(job)
+    assert not (job.folder.checkpoints / "training.pt").exists()  # nothing left to go on with
     later = [record["step"] for record in job.progress() if "step" in record]
     assert later[-1] == 80
     assert not any(step < done for step in later[later.index(done) + 1 :])
