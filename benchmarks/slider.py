@@ -58,7 +58,7 @@ def _prediction(foreground: npt.NDArray[np.float32]) -> PredictionPair:
 def _regions_from_probabilities(
     foreground: npt.NDArray[np.float32], threshold: float
 ) -> npt.NDArray[np.uint8]:
-    """The straightforward way: both soft-max maps, their labels, then the four regions."""
+    """Compute both soft-max maps, their labels, then the four regions."""
     first, second = (np.stack([1 - p, p]) for p in foreground)
     label = second.argmax(0)
     discrepant = first.argmax(0) != label

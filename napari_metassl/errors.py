@@ -21,5 +21,5 @@ class JobProblem(MetaSSLError):
     """A job cannot be started, or ended badly."""
 
 
-class Cancelled(Exception):  # noqa: N818 - not an error: the person asked for it
+class Cancelled(Exception):
     """The person stopped the work; nothing was changed."""

@@ -114,7 +114,7 @@ class Trainer:
     def thresholds(self) -> npt.NDArray[np.float64]:
         """Unlabeled thresholds in use, (supervised, reference) x classes."""
         stored: npt.NDArray[np.float64] = self._loss.thresholds.stored[:, 0].cpu().double().numpy()
-        return np.minimum(stored, self.config.cap)
+        return np.minimum(stored.round(6), self.config.cap)  # 0.9, not float32's 0.8999999761
 
     def steps(self) -> Iterator[StepReport]:
         """Train step by step up to the configured number; stop iterating to cancel.

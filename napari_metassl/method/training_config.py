@@ -31,6 +31,10 @@ STRATEGY_TITLES: dict[StrategyName, str] = {
 }
 
 
+SHORT_RUN_CONSISTENCY = 0.02
+"""Lambda times the weight of UC is then 1."""
+
+
 class RegionWeights(BaseModel):
     """Weights of the four regions of the heterogeneous loss; any non-negative numbers.
 
@@ -226,8 +230,12 @@ class TrainingConfig(LossConfig):
 
     @classmethod
     def from_scratch(cls, **changes: Any) -> Self:
-        """Return settings for networks that know nothing yet; any field can be given."""
-        return cls(**changes)
+        """Return settings for networks that know nothing yet; any field can be given.
+
+        Lambda is a fifth of the paper's, whose runs last 30,000 steps: with weights around 50
+        and 0.1, a run of some hundred steps is hardly led by its supervised loss at all.
+        """
+        return cls(**({"consistency": SHORT_RUN_CONSISTENCY} | changes))
 
     @classmethod
     def fine_tune(cls, **changes: Any) -> Self:
@@ -239,6 +247,7 @@ class TrainingConfig(LossConfig):
         short: dict[str, Any] = {
             "steps": 300,
             "learning_rate": 5e-4,
+            "consistency": SHORT_RUN_CONSISTENCY,
             "ramp_fraction": 0.1,
             "validate_every": 100,
         }

@@ -1,0 +1,186 @@
+"""One walk through the loop in the real window, with a screenshot of every station."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication, QWidget
+
+from napari_metassl.jobs.job import JobStatus
+from napari_metassl.widgets.demo import PROJECT, STEPS, VOLUME, wait_for, write_report
+from napari_metassl.widgets.main import MetaSSLWidget, open_window
+from napari_metassl.widgets.session import KEYS, Action, Notice
+
+SIZE = (1440, 900)
+SECOND_VOLUME = "p12"
+"""The volume that the walk lets the pair predict: large right ventricle, strong bias field."""
+LEFT = Qt.MouseButton.LeftButton
+
+
+class Walk:
+    """Predict, move the slider, accept a site, paint, fine-tune, compare, close, open again.
+
+    Parameters
+    ----------
+    widget
+        The panel in its window, on the demo project.
+    output
+        Folder for the screenshots and the report.
+    """
+
+    def __init__(self, widget: MetaSSLWidget, output: Path) -> None:
+        self.widget, self.output = widget, output
+        self.stations: dict[str, dict[str, Any]] = {}
+
+    def go(self) -> Path:
+        """Walk, and return the report."""
+        self._arrive()
+        self._see("opened", {"volume": self.session.volume, **self._shares()})
+        self._predict()
+        self._move_slider()
+        self._accept_site()
+        self._paint()
+        self._fine_tune()
+        self._reopen()
+        self._leave()
+        return write_report(self.output, {"stations": self.stations})
+
+    @property
+    def session(self) -> Any:
+        """State of the window."""
+        return self.widget.session
+
+    # -- the stations
+
+    def _arrive(self) -> None:
+        self.widget.viewer.window.resize(*SIZE)
+        self.session.volume = VOLUME
+        self._settle()
+
+    def _predict(self) -> None:
+        self.session.tab = "project"
+        self.session.volume = SECOND_VOLUME
+        self._settle()
+        self._click(self.widget.project_panel.prediction.one)
+        self._wait(lambda: self.session.prediction_job is not None, "the prediction to start")
+        self._wait(lambda: self.session.prediction_job.status.is_over, "the prediction")
+        self._settle()
+        self._see("predicted", {"volume": SECOND_VOLUME, **self._shares()})
+        self.session.tab = "review"
+        self.session.volume = VOLUME
+        self._settle()
+
+    def _move_slider(self) -> None:
+        before = self._shares()
+        slider = self.widget.regions_panel.all_classes.slider
+        start, stop = (QPoint(int(slider.width() * at), slider.height() // 2) for at in (0.7, 0.5))
+        self._drag(slider, start, stop)
+        after = self._shares()
+        moved = {f"{name}, adaptive": share for name, share in before.items()}
+        self._see("slider moved", moved | {f"{name}, now": share for name, share in after.items()})
+
+    def _accept_site(self) -> None:
+        self.session.go_on = False
+        self._press(Action.NEXT)
+        self._see("at the worst site", {"sites": len(self.session.review.ranked())})
+        self._press(Action.TAKE_B)
+        self._see("network B's label taken", self._corrected())
+
+    def _paint(self) -> None:
+        self._click(self.widget.correction_panel.brush.buttons[1])
+        canvas = self._canvas()
+        middle = canvas.rect().center()
+        self._drag(canvas, middle + QPoint(-40, -20), middle + QPoint(40, 20))
+        self._see("painted", self._corrected())
+
+    def _fine_tune(self) -> None:
+        self.session.tab = "fine-tune"
+        form = self.widget.fine_tune_panel.form
+        form.steps.setValue(STEPS)
+        self._click(form.start)
+        self._wait(lambda: self.session.training_job is not None, "the fine-tuning to start")
+        self._wait(lambda: self.session.training_job.step >= STEPS // 2, "half of the fine-tuning")
+        self._see("fine-tuning", {"step": self.session.training_job.step, "of": STEPS})
+        self._wait(lambda: self.session.training_job.status.is_over, "the fine-tuning")
+        job = self.session.training_job
+        facts = {"status": str(job.status)}
+        if job.status is JobStatus.SUCCEEDED:
+            comparison = (self.session.training_result or {}).get("comparison") or {}
+            facts["verdict"] = str(comparison.get("sentence"))
+        self._see("old and new pair compared", facts)
+
+    def _reopen(self) -> None:
+        before = self._corrected()
+        self.widget.viewer.close()
+        self.widget = open_window(self.output / PROJECT, block=False)
+        self._arrive()
+        self._see("closed and opened again", {"before": before, "after": self._corrected()})
+
+    def _leave(self) -> None:
+        self.widget.viewer.close()
+
+    # -- what a person does
+
+    def _press(self, action: Action) -> None:
+        canvas = self._canvas()
+        canvas.setFocus()
+        QTest.keyClick(canvas, KEYS[action])
+        self._settle()
+
+    def _click(self, button: QWidget) -> None:
+        QTest.mouseClick(button, LEFT)
+        self._settle()
+
+    def _drag(self, widget: QWidget, start: QPoint, stop: QPoint) -> None:
+        QTest.mouseMove(widget, start)
+        QTest.mousePress(widget, LEFT, pos=start)
+        for step in range(1, 9):
+            QTest.mouseMove(widget, start + (stop - start) * step / 8)
+            QTest.qWait(20)
+        QTest.mouseRelease(widget, LEFT, pos=stop)
+        self._settle()
+
+    def _canvas(self) -> QWidget:
+        """Return the canvas: what a person's mouse finds left of the panels' middle."""
+        canvas: QWidget = self.widget.viewer.window._qt_viewer.canvas.native
+        return canvas
+
+    def _settle(self) -> None:
+        QTest.qWait(50)
+        self._wait(lambda: not self.session.busy, "the volume")
+        QTest.qWait(250)
+
+    def _wait(self, ready: Callable[[], bool], what: str) -> None:
+        wait_for(ready, what, pause=lambda: QTest.qWait(100))
+
+    # -- what it saw
+
+    def _shares(self) -> dict[str, str]:
+        partition = self.session.review.quadripartition
+        if partition is None:
+            return {}
+        percent, ml = partition.shares_percent(), partition.shares_ml()
+        return {r.name: f"{percent[r]:.2f} % ({ml[r]:.1f} mL)" for r in percent}
+
+    def _corrected(self) -> dict[str, int]:
+        corrections = self.session.review.corrections
+        return {
+            "voxels seen": int((corrections.provenance > 0).sum()),
+            "edits in the journal": len(corrections.history),
+        }
+
+    def _see(self, station: str, facts: dict[str, Any]) -> None:
+        """Take a screenshot and note the facts, and what the window says."""
+        QTest.qWait(200)
+        picture = f"{len(self.stations) + 1}-{station.replace(' ', '-')}.png".replace("'", "")
+        window = self.widget.window()
+        screen = QApplication.primaryScreen()
+        assert window is not None and screen is not None
+        window.grab().save(str(self.output / picture))
+        notice: Notice | None = self.session.notice
+        said = {"the window says": notice.text} if notice is not None else {}
+        self.stations[station] = {"picture": picture, "facts": facts | said}
