@@ -25,7 +25,7 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 CLASS_NAMES = ("background", "left ventricle", "myocardium", "right ventricle")
-CLASS_COLORS = ("#000000", "#cc3311", "#ddaa33", "#0077bb")
+CLASS_COLORS = ("#000000", "#ee3377", "#44aa99", "#bbcc33")
 DEFAULT_SEED = 20
 NOISE = 7.5  # of each channel of the receiver, in the units of SIGNAL
 GAIN = 0.45  # grey levels per unit of SIGNAL; more would only store more noise

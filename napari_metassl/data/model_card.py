@@ -22,9 +22,10 @@ CARD_FILE = "card.json"
 WEIGHT_FILES = ("supervised.safetensors", "reference.safetensors")
 START_THRESHOLD = 0.9
 
-# Okabe and Ito's colours: told apart by colour-blind eyes too; class 0, background, is not shown.
+# Told apart by colour-blind eyes too, and from the colours of the regions (Tol's palettes);
+# class 0, background, is not shown.
 CLASS_COLORS = (
-    "#000000", "#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7",
+    "#000000", "#ee3377", "#44aa99", "#bbcc33", "#aa4499", "#eedd88", "#999933", "#882255",
 )  # fmt: skip
 
 

@@ -1,5 +1,7 @@
 """Sites: connected places where the two networks disagree, to be walked worst first.
 
+At a site the disagreement is of one kind: A says one class and B another, the same two all over
+it. Disagreements of another kind beside it are another site, since the answer may be another.
 Which voxels are discrepant does not depend on any threshold, so the sites are found once; a
 threshold only decides how much of each is suspicious.
 """
@@ -13,7 +15,12 @@ import cc3d
 import numpy as np
 import numpy.typing as npt
 
-from napari_metassl.data.prediction import CODE_CLASS, CODE_CONFIDENCE, PredictionPair
+from napari_metassl.data.prediction import (
+    AGREEMENT,
+    CODE_CLASS,
+    CODE_CONFIDENCE,
+    PredictionPair,
+)
 from napari_metassl.data.quadripartition import Quadripartition, Region
 from napari_metassl.data.table_view import Codes
 
@@ -26,7 +33,7 @@ Box = tuple[slice, slice, slice]
 
 @dataclass(frozen=True, eq=False)
 class Site:
-    """One connected place of discrepant voxels.
+    """One connected place where the networks disagree about the same two classes.
 
     Attributes
     ----------
@@ -41,7 +48,7 @@ class Site:
     ml
         Volume in mL.
     classes
-        What the supervised and what the reference network says, as the most frequent pair.
+        What the supervised and what the reference network says here.
     mean_confidence
         Of both networks together.
     """
@@ -103,11 +110,11 @@ class SiteIndex:
     def from_prediction(
         cls, prediction: PredictionPair, minimum_mm3: float = MINIMUM_MM3
     ) -> SiteIndex:
-        """Find the 26-connected components of the discrepant voxels, largest first."""
-        mask = prediction.discrepant()
-        flat = np.flatnonzero(mask)
+        """Find the 26-connected components of each kind of disagreement, largest first."""
+        kinds = _kinds_of_disagreement(prediction.codes)
+        flat = np.flatnonzero(kinds)
         spacing = prediction.geometry.spacing
-        components = cc3d.connected_components(mask, connectivity=26)  # 1, 2, ...; 0 outside
+        components = cc3d.connected_components(kinds, connectivity=26)  # 1, 2, ...; 0 outside
         component = components.reshape(-1)[flat].astype(np.int64) - 1
         sizes = np.bincount(component)
         kept = int((sizes * np.prod(spacing) >= minimum_mm3).sum())
@@ -168,8 +175,7 @@ class SiteIndex:
         part = slice(self.starts[site_id], self.starts[site_id + 1])
         voxels, codes = self.voxels[part], self.codes[:, part]
         places = np.stack(np.unravel_index(voxels, self.shape))
-        pairs = CODE_CLASS[codes[0]].astype(np.int64) << 8 | CODE_CLASS[codes[1]]
-        pair = int(np.bincount(pairs).argmax())
+        a, b = (int(k) for k in CODE_CLASS[codes[:, 0]])
         z, y, x = (slice(int(a.min()), int(a.max()) + 1) for a in places)
         return Site(
             id=site_id,
@@ -177,7 +183,7 @@ class SiteIndex:
             box=(z, y, x),
             voxels=voxels,
             ml=len(voxels) * float(np.prod(self.spacing)) / 1000,
-            classes=(pair >> 8, pair & 0xFF),
+            classes=(a, b),
             mean_confidence=float(CODE_CONFIDENCE[codes].mean(dtype=np.float64)),
         )
 
@@ -205,6 +211,17 @@ def site_neighbourhood(
     z, y, x = np.ogrid[tuple(around)]
     voxels: Indices = ((z * shape[1] + y) * shape[2] + x)[near]
     return voxels
+
+
+def _kinds_of_disagreement(codes: Codes) -> npt.NDArray[np.uint16]:
+    """Number for what A and B say, 0 where they agree, (Z, Y, X)."""
+    kinds = np.zeros(codes.shape[1:], np.uint16)
+    for z, (first, second) in enumerate(zip(*codes, strict=True)):  # slice by slice: less memory
+        differ = first < AGREEMENT
+        kinds[z][differ] = (
+            CODE_CLASS[first[differ]].astype(np.uint16) << 8 | CODE_CLASS[second[differ]]
+        )
+    return kinds
 
 
 def _nearest_along(

@@ -24,12 +24,18 @@ def go_to_site(viewer: Viewer, review: Review, site: Site) -> None:
     viewer.dims.set_point(tuple(range(3)), tuple(world))
     displayed = list(viewer.dims.displayed)
     seen = world[displayed]
-    viewer.camera.center = tuple(seen) if len(seen) == 3 else (0.0, *seen)
+    camera = camera_of(viewer)
+    camera.center = tuple(seen) if len(seen) == 3 else (0.0, *seen)
     size = np.array([part.stop - part.start for part in site.box]) * spacing
     whole = np.asarray(review.shape) * spacing
     wanted = max(float(size[displayed].max()) / SITE_SHARE, SMALLEST_VIEW_MM)
     view = min(wanted, float(whole[displayed].max()))
-    viewer.camera.zoom = min(canvas_size(viewer)) / view
+    camera.zoom = min(canvas_size(viewer)) / view
+
+
+def camera_of(viewer: Any) -> Any:
+    """Return the viewer's camera; napari before 0.9 keeps it elsewhere."""
+    return getattr(viewer, "scene", viewer).camera
 
 
 def canvas_size(viewer: Any) -> tuple[int, int]:

@@ -75,12 +75,13 @@ def with_prediction(project: Project, volumes: tuple[str, ...]) -> None:
     missing = tuple(name for name in volumes if not project.prediction_folder(name).exists())
     if not missing:
         return
-    if project.pair_path is None:
+    pair = project.pair_path()
+    if pair is None:
         raise MetaSSLError(
             "The sample data holds no model pair to predict with. Make it with "
             "`python sample_data/train_pair.py`."
         )
-    spec = PredictSpec(project=project.folder, pair=project.pair_path, volumes=missing)
+    spec = PredictSpec(project=project.folder, pair=pair, volumes=missing)
     job = LocalExecutor().submit(spec)
     wait_for(lambda: job.status.is_over, "the prediction")
     if job.status is not JobStatus.SUCCEEDED:

@@ -11,7 +11,9 @@ from napari.utils.colormaps import DirectLabelColormap
 from napari.utils.events import Event
 from napari.viewer import Viewer
 
+from napari_metassl.data.corrections import BACKGROUND_MARK
 from napari_metassl.data.quadripartition import REGION_COLORS, Region
+from napari_metassl.widgets.camera import camera_of
 from napari_metassl.widgets.correction_layer import (
     CorrectionLayer,
     CorrectionWriter,
@@ -69,6 +71,7 @@ class ReviewLayers:
         self._changing = False
         self._listening = (
             (session.events.review, self._on_review),
+            (session.events.busy, self._on_busy),
             (session.events.visible_regions, self._on_visible_regions),
             (session.events.brush, self._on_brush),
             (session.partitioned, self._on_partitioned),
@@ -104,111 +107,115 @@ class ReviewLayers:
 
     def _on_review(self, review: Review | None) -> None:
         if review is None:
-            self._clear()
+            self._park()
             return
         again = review.name == self._shown
         view = self._view() if again else None
         self._shown = review.name
-        self._add_missing(review)
+        self._fill(review)
         if view is None:
+            middle = [(low + high) / 2 for low, high, _ in self.viewer.dims.range]
+            self.viewer.dims.point = middle
             self.viewer.reset_view()
         else:
             self._restore(view)
 
-    def _add_missing(self, review: Review) -> None:
-        """Add every layer the review has and the viewer has not, in their order."""
+    def _on_busy(self, busy: str) -> None:
+        """Take the layers out when the volume that was to come did not."""
+        if not busy and self.session.review is None:
+            self._clear()
+
+    def _park(self) -> None:
+        """Write everything and let nobody paint until the next volume is there.
+
+        The layers stay for it, because exchanging their data is quicker than exchanging them.
+        """
+        self._let_go_of_writer()
+        if (layer := self.corrections) is not None:
+            layer.mode = "pan_zoom"
+            layer.editable = False  # forgets napari's undo steps: they belong to this volume
+        if not self.session.busy:
+            self._clear()
+
+    def _let_go_of_writer(self) -> None:
+        self.write()
+        if self.writer is not None:
+            self.writer.disconnect()
+        self.writer = None
+
+    def _fill(self, review: Review) -> None:
+        """Show everything the review has: in the layers there are, or in new ones."""
+        self._let_go_of_writer()
+        wanted = self._wanted(review)
         self._changing = True
         try:
-            for kind, layer in self._wanted(review):
-                self.layers[kind] = layer
-                self.viewer.add_layer(layer)
+            for kind in [kind for kind in self.layers if kind not in wanted]:
+                self._remember(kind, self.layers[kind])
+                self.viewer.layers.remove(self.layers.pop(kind))
+            for kind, (data, settings) in wanted.items():
+                self._show(kind, data, settings)
             self._in_order()
         finally:
             self._changing = False
-        layer = self.corrections
-        if layer is not None:
-            self.viewer.layers.selection.active = layer
-
-    def _wanted(self, review: Review) -> list[tuple[str, Layer]]:
-        made: list[tuple[str, Layer]] = []
-        for n, image in enumerate(review.images):
-            kind = IMAGE if n == 0 else f"{IMAGE} {n + 1}"
-            if kind not in self.layers:
-                made.append((kind, self._image_layer(image.data, review, kind)))
-        if review.quadripartition is not None:
-            made += [
-                (kind, make(review, kind))
-                for kind, make in (
-                    (CONFIDENCE, self._confidence_layer),
-                    (PREDICTION, self._prediction_layer),
-                    (REGIONS, self._regions_layer),
-                )
-                if kind not in self.layers
-            ]
-        if review.labels is not None and MANUAL not in self.layers:
-            colors = class_colormap(review.class_colors)
-            made.append((MANUAL, self._labels_layer(review.labels.data, review, MANUAL, colors)))
-        if CORRECTIONS not in self.layers:
-            made.append((CORRECTIONS, self._correction_layer(review)))
-        return made
-
-    def _kwargs(self, review: Review, kind: str) -> dict[str, Any]:
-        look = self._looks[kind if kind in self._looks else IMAGE]
-        place = review.images[0].layer_kwargs()
-        name = review.name if kind == IMAGE else kind
-        if kind.startswith(f"{IMAGE} "):
-            name = f"{review.name} {kind.removeprefix(IMAGE).strip()}"
-        return {**place, "name": name, "visible": look.visible, "opacity": look.opacity}
-
-    def _image_layer(self, data: Any, review: Review, kind: str) -> Image:
-        layer = Image(
-            data,
-            contrast_limits=contrast_limits(data),
-            colormap="gray",
-            **self._kwargs(review, kind),
-        )
-        layer.visible = layer.visible and kind == IMAGE
-        return layer
-
-    def _confidence_layer(self, review: Review, kind: str) -> Image:
-        layer = Image(
-            review.confidence,
-            contrast_limits=(0.5, 1.0),
-            colormap=CONFIDENCE_COLORMAP,
-            blending="translucent",
-            **self._kwargs(review, kind),
-        )
-        layer.contrast_limits_range = (0.0, 1.0)
-        layer.colorbar.visible = True
-        layer.editable = False
-        return layer
-
-    def _prediction_layer(self, review: Review, kind: str) -> Labels:
-        return self._labels_layer(review.merged, review, kind, class_colormap(review.class_colors))
-
-    def _regions_layer(self, review: Review, kind: str) -> Labels:
-        assert review.quadripartition is not None
-        colors = region_colormap(self.session.visible_regions)
-        return self._labels_layer(review.quadripartition.regions, review, kind, colors)
-
-    def _labels_layer(
-        self, data: Any, review: Review, kind: str, colormap: DirectLabelColormap
-    ) -> Labels:
-        layer = Labels(data, colormap=colormap, **self._kwargs(review, kind))
-        layer.contour = self._looks[kind].contour if self.viewer.dims.ndisplay == 2 else 0
-        layer.editable = False
-        return layer
-
-    def _correction_layer(self, review: Review) -> CorrectionLayer:
-        layer = CorrectionLayer(
-            review.corrections.labels,
-            colormap=correction_colormap(review.class_colors),
-            **self._kwargs(review, CORRECTIONS),
-        )
-        layer.brush_size = 8
-        brush = self.session.brush
-        layer.selected_label = brush if brush < len(review.class_names) or brush == 255 else 1
+        layer = self.layers[CORRECTIONS]
+        layer.editable = True
         self.writer = CorrectionWriter(self.session, review, layer)
+        self._on_brush(self.session.brush)
+        self.viewer.layers.selection.active = layer
+
+    def _wanted(self, review: Review) -> dict[str, tuple[Any, dict[str, Any]]]:
+        """Return data and settings of every layer of a review, by kind, the lowest first."""
+        classes = class_colormap(review.class_colors)
+        wanted: dict[str, tuple[Any, dict[str, Any]]] = {}
+        for n, image in enumerate(review.images):
+            kind, name = (
+                (IMAGE, review.name) if n == 0 else (f"{IMAGE} {n + 1}", f"channel {n + 1}")
+            )
+            limits = contrast_limits(image.data)
+            wanted[kind] = image.data, {"name": name, "contrast_limits": limits}
+        if review.quadripartition is not None:
+            regions = region_colormap(self.session.visible_regions)
+            wanted[CONFIDENCE] = review.confidence, {}
+            wanted[PREDICTION] = review.merged, {"colormap": classes}
+            wanted[REGIONS] = review.quadripartition.regions, {"colormap": regions}
+        if review.labels is not None:
+            wanted[MANUAL] = review.labels.data, {"colormap": classes}
+        painted = correction_colormap(review.class_colors)
+        wanted[CORRECTIONS] = review.corrections.labels, {"colormap": painted}
+        place = review.images[0].layer_kwargs()
+        return {
+            kind: (data, {**place, "name": kind, **settings})
+            for kind, (data, settings) in wanted.items()
+        }
+
+    def _show(self, kind: str, data: Any, settings: dict[str, Any]) -> None:
+        layer = self.layers.get(kind)
+        if layer is None:
+            layer = self.layers[kind] = self._new_layer(kind, data, settings)
+            self.viewer.add_layer(layer)
+        else:
+            layer.data = data
+            for name, value in settings.items():
+                if name not in ("units", "axis_labels"):  # these are always the same
+                    setattr(layer, name, value)
+        layer.editable = kind == CORRECTIONS
+
+    def _new_layer(self, kind: str, data: Any, settings: dict[str, Any]) -> Layer:
+        look = self._looks.get(kind) or Look(False, 1.0)
+        settings = {**settings, "visible": look.visible, "opacity": look.opacity}
+        if kind.startswith(IMAGE):
+            return Image(data, colormap="gray", **settings)
+        if kind == CONFIDENCE:
+            layer = Image(data, colormap=CONFIDENCE_COLORMAP, contrast_limits=(0.5, 1), **settings)
+            layer.contrast_limits_range = (0.0, 1.0)
+            layer.colorbar.visible = True
+            return layer
+        if kind == CORRECTIONS:
+            layer = CorrectionLayer(data, **settings)
+            layer.brush_size = 8
+            return layer
+        layer = Labels(data, **settings)
+        layer.contour = look.contour if self.viewer.dims.ndisplay == 2 else 0
         return layer
 
     def _in_order(self) -> None:
@@ -222,10 +229,9 @@ class ReviewLayers:
             self.viewer.layers.move(index, len(self.viewer.layers))
 
     def _clear(self) -> None:
-        self.write()
-        if self.writer is not None:
-            self.writer.disconnect()
-        self.writer = None
+        """Take all layers out."""
+        self._let_go_of_writer()
+        self._shown = None
         self._changing = True
         try:
             for kind, layer in list(self.layers.items()):
@@ -244,11 +250,11 @@ class ReviewLayers:
             self._looks[kind] = Look(layer.visible, layer.opacity, contour)
 
     def _view(self) -> tuple[Any, ...]:
-        camera = self.viewer.camera
+        camera = camera_of(self.viewer)
         return camera.center, camera.zoom, camera.angles, self.viewer.dims.point
 
     def _restore(self, view: tuple[Any, ...]) -> None:
-        camera = self.viewer.camera
+        camera = camera_of(self.viewer)
         camera.center, camera.zoom, camera.angles, point = view
         if len(point) == self.viewer.dims.ndim:
             self.viewer.dims.point = point
@@ -270,9 +276,11 @@ class ReviewLayers:
             layer.colormap = region_colormap(regions)
 
     def _on_brush(self, brush: int) -> None:
-        layer = self.corrections
-        if layer is not None and layer.selected_label != brush:
-            layer.selected_label = brush
+        layer, review = self.corrections, self.session.review
+        if layer is None or review is None:
+            return
+        known = brush < len(review.class_names) or brush == BACKGROUND_MARK
+        layer.selected_label = brush if known else 1
 
     def _on_paint(self) -> None:
         self._bring_back()
@@ -312,10 +320,7 @@ class ReviewLayers:
             return
         kind = gone[0]
         if kind == CORRECTIONS:
-            self.write()
-            if self.writer is not None:
-                self.writer.disconnect()
-            self.writer = None
+            self._let_go_of_writer()
         self._remember(kind, self.layers.pop(kind))
         safe = "Nothing painted is lost: it is on disk. " if kind == CORRECTIONS else ""
         self.session.notice = Notice(
@@ -330,8 +335,9 @@ class ReviewLayers:
             self._bring_back()
 
     def _bring_back(self) -> None:
-        if self.session.review is not None:
-            self._add_missing(self.session.review)
+        review = self.session.review
+        if review is not None and set(self._wanted(review)) - set(self.layers):
+            self._fill(review)
 
 
 def class_colormap(class_colors: tuple[str, ...]) -> DirectLabelColormap:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import napari
 from napari.utils.events import Event
 from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtWidgets import QDockWidget, QMainWindow, QProgressBar, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QMainWindow, QProgressBar, QTabWidget, QVBoxLayout, QWidget
 
 from napari_metassl.widgets.camera import go_to_site
 from napari_metassl.widgets.components import PageScroll, page
@@ -50,9 +50,8 @@ class MetaSSLWidget(QWidget):
         self.viewer = napari_viewer
         self.session = Session()
         self._window: QMainWindow | None = None
-        self._closed = False
+        self._closed = self._closing = False
         self.setObjectName("MetaSSL")
-        self.setMinimumWidth(WIDTH - 20)
         self.walk = SiteWalk(self.session)
         self.layers = ReviewLayers(napari_viewer, self.session)
         self.loader = ReviewLoader(self.session, self)
@@ -85,6 +84,7 @@ class MetaSSLWidget(QWidget):
         self.session.set_project(None)
         if self._window is not None:
             self._window.removeEventFilter(self)
+            self._window = None
 
     # -- making
 
@@ -175,25 +175,33 @@ class MetaSSLWidget(QWidget):
     # -- closing
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
-        """Write everything when the main window is about to close."""
-        if watched is self._window and event.type() == QEvent.Type.Close and not self._closed:
-            self.layers.write()
+        """Write everything when the main window is about to close, and end once it has closed."""
+        if watched is self._window and not self._closed:
+            if event.type() == QEvent.Type.Close:
+                self.layers.write()
+                self._closing = True  # a person may still say no
+            elif event.type() == QEvent.Type.WindowActivate:
+                self._closing = False
+            elif event.type() == QEvent.Type.Hide and self._closing and not event.spontaneous():
+                self.close_review()
         return bool(super().eventFilter(watched, event))
 
     def event(self, event: QEvent) -> bool:
         """Notice when the panel is put into a window, and when it is taken out of it for good."""
-        if event.type() == QEvent.Type.ParentChange:
-            dock = self.parent()
-            if isinstance(dock, QDockWidget):
-                self._watch(dock.parent())
-            elif dock is None and self._window is not None:
-                self.close_review()
+        if event.type() == QEvent.Type.Show:
+            self._watch_window()
+        elif event.type() == QEvent.Type.ParentChange and self.parent() is None and self._window:
+            self.close_review()
         return bool(super().event(event))
 
-    def _watch(self, window: QObject | None) -> None:
-        if isinstance(window, QMainWindow) and window is not self._window:
-            self._window = window
-            window.installEventFilter(self)
+    def _watch_window(self) -> None:
+        """Find the main window, also from a panel that floats beside it."""
+        above = self.parentWidget()
+        while above is not None and not isinstance(above, QMainWindow):
+            above = above.parentWidget()
+        if above is not None and above is not self._window:
+            self._window = above
+            above.installEventFilter(self)
 
 
 def open_window(project: Path | None = None, *, block: bool = True) -> MetaSSLWidget:

@@ -47,10 +47,10 @@ class ReviewLoader(QObject):
             self.session.busy = ""
             return
         wanted = self._wanted = (project, name)
+        self.session.busy = f"Loading {name} …"
         review = self.session.review
         if review is not None and review.name != name:
             self.session.show_review(None)
-        self.session.busy = f"Loading {name} …"
         future = self._pool.submit(load_review, project, name)
         future.add_done_callback(lambda done: self._tell(wanted, done))
 
@@ -65,13 +65,14 @@ class ReviewLoader(QObject):
             if problem is None and wanted[0] is self.session.project:
                 self._let_go(done.result())
             return
-        self.session.busy = ""
         if problem is not None:
             self.session.show_review(None)
+            self.session.busy = ""
             self.session.tell(problem)
             return
         review = done.result()
         self.session.show_review(review)
+        self.session.busy = ""
         self._announce(review)
 
     def _let_go(self, review: Review) -> None:

@@ -191,7 +191,8 @@ class Session(EventedModel):
     def show_review(self, review: Review | None) -> None:
         """Take a loaded volume over; its regions start at the pair's adaptive thresholds."""
         old, self.site = self.review, None
-        self.review = None  # layers and panels let go of the old one first
+        if old is None or review is None or old.name != review.name:
+            self.review = None  # layers and panels let go of the old one first
         if old is not None and (review is None or review.corrections is not old.corrections):
             with self.telling():
                 old.corrections.close()

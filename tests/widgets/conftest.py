@@ -1,87 +1,24 @@
-"""A small made-up project with a stored prediction, and the window on it."""
+"""One viewer per file of tests, the window in it, and the made-up project."""
 
 from __future__ import annotations
 
+import gc
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
-import numpy as np
 import pytest
+
+os.environ["NAPARI_CONFIG"] = ""  # nothing of a test stays in anybody's settings
+
+from made_up_project import FakeExecutor, make_project
 from qtpy.QtCore import QSettings
+from qtpy.QtTest import QTest
+from window_driver import Window
 
-from napari_metassl.data.geometry import Geometry
-from napari_metassl.data.model_card import ModelCard
-from napari_metassl.data.prediction import PredictionCard, PredictionPair
 from napari_metassl.data.project import Project
-from napari_metassl.data.volume_io import write_labels, write_volume
-from napari_metassl.jobs.job import Job, JobStatus
-from napari_metassl.method.network_config import NetworkConfig
-from napari_metassl.widgets.main import TITLE, MetaSSLWidget
-
-SHAPE = (20, 48, 56)
-SPACING = (2.0, 1.0, 1.0)
-CLASSES = ("background", "atrium", "ventricle")
-THRESHOLDS = ((0.9, 0.8, 0.7), (0.9, 0.85, 0.75))
-
-
-def ball(center: tuple[float, ...], radius_mm: float, shape: tuple[int, ...] = SHAPE) -> Any:
-    """Distance in mm to the surface of a ball, negative inside, (Z, Y, X)."""
-    grid = np.indices(shape, np.float32)
-    squares = ((g - c) * s for g, c, s in zip(grid, center, SPACING, strict=True))
-    return np.sqrt(sum(d * d for d in squares)) - radius_mm
-
-
-def anatomy(shift: float = 0.0) -> tuple[Any, Any]:
-    """Labels of two touching balls, and how sure one can be: less near a border."""
-    atrium = ball((9, 22 + shift, 22), 11)
-    ventricle = ball((10, 26, 38), 9 + shift / 2)
-    labels = np.zeros(SHAPE, np.uint8)
-    labels[ventricle < 0] = 2
-    labels[atrium < 0] = 1
-    border = np.minimum(np.abs(atrium), np.abs(ventricle))
-    return labels, 1.0 - 0.45 * np.exp(-border / 1.5)
-
-
-def make_prediction() -> PredictionPair:
-    """Two networks that differ along borders and about one extra ball each."""
-    a, sure_a = anatomy()
-    b, sure_b = anatomy(shift=2.0)
-    a[ball((5, 10, 44), 4) < 0] = 1  # only network A sees something here
-    b[ball((14, 38, 12), 5) < 0] = 2  # only network B sees something here
-    sure_a[ball((5, 10, 44), 5) < 0] = 0.6
-    sure_b[ball((14, 38, 12), 6) < 0] = 0.65
-    card = PredictionCard(pair_name="first", classes=3, thresholds=THRESHOLDS)
-    geometry = Geometry.from_spacing(SPACING, SHAPE)
-    return PredictionPair.from_labels_and_confidence(
-        np.stack([a, b]), np.stack([sure_a, sure_b]), geometry, card
-    )
-
-
-def make_project(folder: Path) -> Project:
-    """Six volumes: p0 and p1 labeled, p2 for validation, the others not; p3, p4 predicted."""
-    generator = np.random.default_rng(0)
-    geometry = Geometry.from_spacing(SPACING, SHAPE)
-    truth, _ = anatomy(shift=1.0)
-    for part in ("images", "labels"):
-        (folder / part).mkdir(parents=True)
-    for n in range(6):
-        image = 90.0 * (truth == 1) + 60.0 * (truth == 2) + 40 + 12 * generator.normal(size=SHAPE)
-        write_volume(folder / "images" / f"p{n}.nii.gz", image.astype(np.float32), geometry)
-        if n < 3:
-            write_labels(folder / "labels" / f"p{n}.nii.gz", truth, geometry)
-    project = Project.create(
-        folder / "project",
-        folder / "images",
-        labels=folder / "labels",
-        labeled=["p0", "p1"],
-        validation=["p2"],
-        class_names=CLASSES,
-        name="hearts",
-    )
-    for name in ("p3", "p4"):
-        make_prediction().save(project.prediction_folder(name))
-    return project
 
 
 @pytest.fixture(autouse=True)
@@ -96,88 +33,28 @@ def project(tmp_path: Path) -> Project:
     return make_project(tmp_path)
 
 
-class Window:
-    """A viewer with the dock widget, and what a test does with it."""
+@pytest.fixture(scope="module")
+def viewer(qapp: Any) -> Iterator[Any]:
+    """One viewer for all tests of a file: making one takes seconds."""
+    import napari
+    from napari._qt.qt_viewer import QtViewer
 
-    def __init__(self, viewer: Any, qtbot: Any, executor: Any = None) -> None:
-        self.viewer, self.qtbot = viewer, qtbot
-        self.widget = MetaSSLWidget(viewer, executor)
-        self.dock = viewer.window.add_dock_widget(self.widget, name=TITLE, area="right")
-        self.session = self.widget.session
-
-    def open(self, folder: Path, volume: str | None = None) -> None:
-        """Open a project and wait for its volume."""
-        self.widget.open_project(folder)
-        if volume is not None:
-            self.session.volume = volume
-        self.wait()
-
-    def wait(self) -> None:
-        """Wait until nothing is being loaded."""
-        self.qtbot.waitUntil(lambda: not self.session.busy, timeout=10_000)
-
-    def close(self) -> None:
-        """Take the panel out of the window, as its button does."""
-        if not self.widget._closed:
-            self.viewer.window.remove_dock_widget(self.dock)
-
-
-@pytest.fixture
-def window(make_napari_viewer: Any, qtbot: Any) -> Iterator[Window]:
-    """The window, shown."""
-    made = Window(make_napari_viewer(show=True), qtbot)
-    made.viewer.window.resize(1440, 900)
+    made = napari.Viewer(show=False, show_welcome_screen=False)
+    made.window._qt_window.setGeometry(0, 0, 1440, 900)
+    made.window.show()
+    QTest.qWaitForWindowExposed(made.window._qt_window)
     yield made
-    made.close()
-
-
-class FakeExecutor:
-    """Makes job folders as the real one does, and starts nothing."""
-
-    def __init__(self) -> None:
-        self.jobs: list[Job] = []
-
-    def submit(self, spec: Any) -> Job:
-        job = Job.create(spec.project / "jobs", spec.model_dump(mode="json"), kind=spec.kind)
-        self.jobs.append(job)
-        return job
-
-
-def set_status(job: Job, status: JobStatus, message: str = "", error: str = "") -> None:
-    """Write what a worker would: where the job stands."""
-    state = job.state()
-    changes = {"status": status, "message": message, "error": error}
-    job.write_state(state.model_copy(update=changes))
-
-
-def add_pair(project: Project, name: str, thresholds: Any = THRESHOLDS) -> None:
-    """Put the card of a pair into the project; its weights are never read by the window."""
-    network = NetworkConfig(architecture="BasicUNet", classes=3)
-    card = ModelCard(
-        name=name,
-        class_names=CLASSES,
-        supervised=network,
-        reference=network,
-        thresholds=thresholds,
-        patch_size=(16, 32, 32),
-        sha256={"supervised.safetensors": name, "reference.safetensors": name},
-    )
-    folder = project.pairs_folder / name
-    folder.mkdir(parents=True)
-    (folder / "card.json").write_text(card.model_dump_json(), encoding="utf-8")
+    with patch.object(made.window._qt_window, "_save_current_window_settings"):
+        made.close()
+    del made
+    QTest.qWait(10)
+    gc.collect()
+    QtViewer._instances.clear()
 
 
 @pytest.fixture
-def fake_executor() -> FakeExecutor:
-    """Executor for tests that look at what a job is asked to do."""
-    return FakeExecutor()
-
-
-@pytest.fixture
-def job_window(
-    make_napari_viewer: Any, qtbot: Any, fake_executor: FakeExecutor
-) -> Iterator[Window]:
+def window(viewer: Any) -> Iterator[Window]:
     """The window with an executor that starts nothing."""
-    made = Window(make_napari_viewer(show=True), qtbot, fake_executor)
+    made = Window(viewer, FakeExecutor())
     yield made
     made.close()

@@ -9,34 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import QPoint, Qt
-from qtpy.QtTest import QTest
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QCloseEvent
+from qtpy.QtWidgets import QApplication
+from window_driver import Window, click
 
 from napari_metassl.data.project import Project
-from napari_metassl.widgets.layers import CONFIDENCE, CORRECTIONS, PREDICTION, REGIONS
-
-QT_LOG: list[str] = []
 
 
-def canvas_of(window: Any) -> Any:
-    return window.viewer.window._qt_viewer.canvas.native
-
-
-def drag(window: Any, start: tuple[int, int], stop: tuple[int, int]) -> None:
-    """Press, move and release the left button, in pixels from the middle of the canvas."""
-    canvas = canvas_of(window)
-    middle = canvas.rect().center()
-    at = [middle + QPoint(*start), middle + QPoint(*stop)]
-    QTest.mouseMove(canvas, at[0])
-    QTest.mousePress(canvas, Qt.MouseButton.LeftButton, pos=at[0])
-    for step in range(1, 5):
-        QTest.mouseMove(canvas, at[0] + (at[1] - at[0]) * step / 4)
-        QTest.qWait(5)
-    QTest.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=at[1])
-    QTest.qWait(20)
-
-
-def test_empty_window_says_what_to_do(window: Any) -> None:
+def test_empty_window_says_what_to_do(window: Window) -> None:
     welcome = window.widget.project_panel.welcome
     assert welcome.isVisible()
     assert "sample" in welcome.sample.text().lower()
@@ -45,7 +26,7 @@ def test_empty_window_says_what_to_do(window: Any) -> None:
 
 
 def test_opening_shows_layers_in_mm_with_the_corrections_on_top(
-    window: Any, project: Project
+    window: Window, project: Project
 ) -> None:
     window.open(project.folder)
     layers = window.viewer.layers
@@ -60,69 +41,66 @@ def test_opening_shows_layers_in_mm_with_the_corrections_on_top(
     review = window.session.review
     assert layers["corrections"].data is review.corrections.labels
     assert not layers["regions"].editable
-    np.testing.assert_array_equal(
-        np.asarray(layers["prediction"].data), review.prediction.merged()
-    )
+    np.testing.assert_array_equal(np.asarray(layers["prediction"].data), review.prediction.merged())
     assert window.session.tab == "review"
 
 
 def test_paint_switch_volume_close_and_reopen(
-    window: Any, project: Project, make_napari_viewer: Any, qtbot: Any
+    window: Window, project: Project, viewer: Any
 ) -> None:
-    from tests.widgets.conftest import Window
-
     window.open(project.folder)
-    QTest.mouseClick(window.widget.correction_panel.brush.buttons[2], Qt.MouseButton.LeftButton)
-    layer = window.viewer.layers["corrections"]
+    click(window.widget.correction_panel.brush.buttons[2])
+    layer = viewer.layers["corrections"]
     assert str(layer.mode) == "paint" and layer.selected_label == 2
-    drag(window, (-60, 0), (60, 0))
+    window.drag((-60, 0), (60, 0))
     painted = layer.data.copy()
     assert (painted == 2).sum() > 20
     journal = project.corrections_folder / "p3.jsonl"
     assert len(journal.read_bytes().splitlines()) == 2  # the stroke is one record
 
-    QTest.mouseClick(window.widget.volume_bar.next, Qt.MouseButton.LeftButton)
+    click(window.widget.volume_bar.next)
     window.wait()
     assert window.session.review.name == "p4"
-    assert not window.viewer.layers["corrections"].data.any()
-    QTest.mouseClick(window.widget.volume_bar.previous, Qt.MouseButton.LeftButton)
+    assert not viewer.layers["corrections"].data.any()
+    window.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)  # the stroke is p3's
+    assert not viewer.layers["corrections"].data.any()
+    click(window.widget.volume_bar.previous)
     window.wait()
-    np.testing.assert_array_equal(window.viewer.layers["corrections"].data, painted)
+    np.testing.assert_array_equal(viewer.layers["corrections"].data, painted)
 
     window.close()
-    assert len(window.viewer.layers) == 0
-    window.viewer.close()
-    again = Window(make_napari_viewer(show=True), qtbot)
+    assert len(viewer.layers) == 0
+    again = Window(viewer)
     again.open(project.folder)
-    np.testing.assert_array_equal(again.viewer.layers["corrections"].data, painted)
+    np.testing.assert_array_equal(viewer.layers["corrections"].data, painted)
     assert again.session.notice is None  # closed well: nothing to announce
     again.close()
 
 
-def test_closing_the_main_window_loses_nothing(window: Any, project: Project) -> None:
+def test_closing_the_main_window_writes_everything(window: Window, project: Project) -> None:
     window.open(project.folder)
     window.viewer.layers["corrections"].data[3, 4, 5] = 1  # behind everybody's back
-    window.viewer.window._qt_window.close()
+    QApplication.sendEvent(window.viewer.window._qt_window, QCloseEvent())
     seen = Project.open(project.folder).corrections("p3", writable=False)
     assert seen.labels[3, 4, 5] == 1
     window.close()
     assert Project.open(project.folder).corrections("p3").recovered_edits == 0
 
 
-def test_volume_without_prediction_can_be_painted(window: Any, project: Project) -> None:
+def test_volume_without_prediction_can_be_painted(window: Window, project: Project) -> None:
     window.open(project.folder, "p0")
     assert {"p0", "manual labels", "corrections"} == {l.name for l in window.viewer.layers}
     panel = window.widget.correction_panel
     assert "no prediction" in panel.empty.text() and panel.empty.isVisible()
     assert not window.widget.regions_panel.isEnabled()
     window.viewer.layers["corrections"].mode = "paint"
-    drag(window, (0, 0), (20, 0))
+    window.drag((0, 0), (20, 0))
     assert len(window.session.review.corrections.history) == 1
-    QTest.keyClick(canvas_of(window), Qt.Key.Key_N)
+    window.key(Qt.Key.Key_N)
     assert "no prediction" in window.session.notice.text
 
 
-def test_broken_projects_are_one_sentence(window: Any, project: Project, tmp_path: Path) -> None:
+def test_broken_projects_are_one_sentence(window: Window, project: Project, tmp_path: Path) -> None:
     window.open(project.folder)
     window.widget.open_project(tmp_path / "nowhere")
     assert "not a project" in window.session.notice.text
@@ -144,30 +122,30 @@ def test_broken_projects_are_one_sentence(window: Any, project: Project, tmp_pat
     assert "format_version" in window.session.notice.text
 
 
-def test_a_layer_taken_out_by_hand_is_offered_back(window: Any, project: Project) -> None:
+def test_a_layer_taken_out_by_hand_is_offered_back(window: Window, project: Project) -> None:
     window.open(project.folder)
     layer = window.viewer.layers["corrections"]
     layer.mode = "paint"
-    drag(window, (0, 0), (30, 0))
+    window.drag((0, 0), (30, 0))
     painted = layer.data.copy()
     assert painted.any()
     window.viewer.layers.remove(layer)
     assert "Nothing painted is lost" in window.session.notice.text
-    QTest.mouseClick(window.widget.message.offer, Qt.MouseButton.LeftButton)
+    click(window.widget.message.offer)
     back = window.viewer.layers["corrections"]
     np.testing.assert_array_equal(back.data, painted)
     assert window.viewer.layers[-1] is back
     back.mode = "paint"
-    drag(window, (0, 40), (30, 40))
+    window.drag((0, 40), (30, 40))
     assert len(window.session.review.corrections.history) == 2
 
     window.viewer.layers.remove("regions")
     window.session.set_threshold(0.5, (0, 1, 2))  # nothing to refresh, nothing to fail
-    QTest.mouseClick(window.widget.message.offer, Qt.MouseButton.LeftButton)
+    click(window.widget.message.offer)
     assert [layer.name for layer in window.viewer.layers][-2:] == ["regions", "corrections"]
 
 
-def test_other_data_put_into_the_layer_is_taken_over(window: Any, project: Project) -> None:
+def test_other_data_put_into_the_layer_is_taken_over(window: Window, project: Project) -> None:
     window.open(project.folder)
     review = window.session.review
     layer = window.viewer.layers["corrections"]
@@ -183,12 +161,12 @@ def test_other_data_put_into_the_layer_is_taken_over(window: Any, project: Proje
     assert layer.data is review.corrections.labels and layer.data[4, 5, 6] == 1
 
 
-def test_3d_view_keeps_working(window: Any, project: Project) -> None:
+def test_3d_view_keeps_working(window: Window, project: Project) -> None:
     window.open(project.folder)
     window.viewer.dims.ndisplay = 3
     window.session.set_threshold(0.6, (0, 1, 2))
-    QTest.keyClick(canvas_of(window), Qt.Key.Key_N)
-    QTest.keyClick(canvas_of(window), Qt.Key.Key_W)
+    window.key(Qt.Key.Key_N)
+    window.key(Qt.Key.Key_W)
     assert len(window.session.review.corrections.history) == 1
     window.viewer.dims.ndisplay = 2
     assert window.viewer.layers["prediction"].contour == 1
@@ -209,9 +187,3 @@ def test_the_window_does_not_import_torch(project: Project) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.split()[-2:] == ["False", "False"], done.stderr
     assert "Traceback" not in done.stderr and "QThread" not in done.stderr
-
-
-def test_kinds_of_layers_have_looks() -> None:
-    from napari_metassl.widgets.layers import START_LOOKS
-
-    assert {CONFIDENCE, PREDICTION, REGIONS, CORRECTIONS} <= set(START_LOOKS)
