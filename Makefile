@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 .PHONY: demo test lint bench samples clean
 
 demo: $(READY)
-	$(BIN)/napari-metassl demo
+	$(BIN)/napari-metassl demo --output demo-output
 
 test: $(READY)
 	.ci/headless $(BIN)/python -m pytest -m "not slow"
@@ -19,7 +19,7 @@ lint: $(READY)
 	$(BIN)/mypy
 
 bench: $(READY)
-	$(BIN)/python -m benchmarks.run_all
+	.ci/headless $(BIN)/python -m benchmarks.run_all
 
 # The phantoms and the trained pair of sample_data, made again from their seed.
 samples: $(READY)

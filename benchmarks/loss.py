@@ -38,7 +38,7 @@ def _one_size(size: tuple[int, ...]) -> Figure:
 
 
 def straightforward(logits: list[Tensor], label: Tensor, config: LossConfig) -> Tensor:
-    """Compute the same kind of loss the plain way: a masked cross-entropy per region and direction."""
+    """Compute the same kind of loss with a masked cross-entropy per region and direction."""
     labeled = int((label.flatten(1)[:, 0] >= 0).sum())
     total = torch.zeros(())
     for own, other in (logits, logits[::-1]):

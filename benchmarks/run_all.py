@@ -2,10 +2,10 @@
 
 import sys
 
-from benchmarks import loss, slider
+from benchmarks import loss, slider, window
 from benchmarks.figures import Figure, report
 
-BENCHMARKS = {"slider": slider.measure, "loss": loss.measure}
+BENCHMARKS = {"slider": slider.measure, "window": window.measure, "loss": loss.measure}
 
 
 def main(names: list[str]) -> None:

@@ -21,8 +21,8 @@ def measure() -> list[Figure]:
 
 
 def _one_size(slices: int) -> list[Figure]:
-    foreground = _probabilities(slices)
-    quadripartition = Quadripartition(_prediction(foreground))
+    foreground = probabilities(slices)
+    quadripartition = Quadripartition(make_prediction(foreground))
     thresholds = iter(np.linspace(0.6, 0.99, 100))
 
     def move() -> None:
@@ -40,14 +40,14 @@ def _one_size(slices: int) -> list[Figure]:
     return [from_maps, Figure("slider move against a whole-volume table", ours, retake, "ms", note)]
 
 
-def _probabilities(slices: int) -> npt.NDArray[np.float32]:
+def probabilities(slices: int) -> npt.NDArray[np.float32]:
     """Foreground probability of both networks, (2, Z, Y, X): a soft ball, slightly shifted."""
     z, y, x = np.ogrid[-1 : 1 : slices * 1j, -1 : 1 : SIZE * 1j, -1 : 1 : SIZE * 1j]
     maps = [1 / (1 + np.exp(20 * (np.sqrt(z**2 + y**2 + (x - s) ** 2) - 0.6))) for s in (0, 0.02)]
     return np.stack(maps).astype(np.float32)
 
 
-def _prediction(foreground: npt.NDArray[np.float32]) -> PredictionPair:
+def make_prediction(foreground: npt.NDArray[np.float32]) -> PredictionPair:
     labels = (foreground > 0.5).astype(np.uint8)
     confidence = np.maximum(foreground, 1 - foreground)
     geometry = Geometry.from_spacing((1.0, 1.0, 1.0), foreground.shape[1:])

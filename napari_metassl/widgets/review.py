@@ -44,7 +44,7 @@ class ListedSite:
     status: SiteStatus
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Review:
     """One volume with everything known about it.
 

@@ -89,7 +89,7 @@ def test_closing_the_main_window_writes_everything(window: Window, project: Proj
 
 def test_volume_without_prediction_can_be_painted(window: Window, project: Project) -> None:
     window.open(project.folder, "p0")
-    assert {"p0", "manual labels", "corrections"} == {l.name for l in window.viewer.layers}
+    assert {"p0", "manual labels", "corrections"} == {layer.name for layer in window.viewer.layers}
     panel = window.widget.correction_panel
     assert "no prediction" in panel.empty.text() and panel.empty.isVisible()
     assert not window.widget.regions_panel.isEnabled()

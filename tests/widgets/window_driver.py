@@ -38,6 +38,7 @@ class Window:
     def wait(self) -> None:
         """Wait until nothing is being loaded."""
         wait_until(lambda: not self.session.busy)
+        QTest.qWait(20)  # what is new is laid out and drawn
 
     def key(self, key: Qt.Key, modifier: Any = Qt.KeyboardModifier.NoModifier) -> None:
         """Press a key over the canvas."""
