@@ -126,15 +126,20 @@ class PatchSampler:
     def batch(self, step: int) -> Batch:
         """Draw the batch of a step."""
         rng = np.random.default_rng([self.config.seed, self.rank, step])
-        items = [self._labeled_item(rng) for _ in range(self.config.batch_labeled)]
+        items = [self._labeled_item(rng, n) for n in range(self.config.batch_labeled)]
         if self.unlabeled and self.config.unlabeled_loss != "none":
             items += [self._unlabeled_item(rng) for _ in range(self.config.batch_unlabeled)]
         tensors = [_stacked(parts, self.config.spatial_dims) for parts in zip(*items, strict=True)]
         return Batch(*tensors)
 
-    def _labeled_item(self, rng: np.random.Generator) -> list[npt.NDArray[np.generic]]:
+    def _labeled_item(self, rng: np.random.Generator, n: int) -> list[npt.NDArray[np.generic]]:
+        """Draw the n-th labeled item; the first of several is fully labeled where any volume is.
+
+        A batch of corrections alone would make a region's mean out of a few contradicted voxels.
+        """
         share = self.config.corrected_share if self.full else 1.0
-        if self.partly and rng.random() < share:
+        anchor = n == 0 and self.full and self.config.batch_labeled > 1
+        if self.partly and not anchor and rng.random() < share:
             source = self.partly[rng.integers(len(self.partly))]
             start = source.centered_start(rng)
         else:

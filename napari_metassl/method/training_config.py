@@ -149,8 +149,8 @@ class TrainingConfig(LossConfig):
         Part of the fully labeled patches that are centred on a foreground voxel; the others
         lie anywhere.
     corrected_share
-        Part of the labeled patches taken from sparsely corrected volumes, centred on a corrected
-        voxel, while there are fully labeled volumes too.
+        Part of the labeled patches, after the first of a batch, taken from sparsely corrected
+        volumes, centred on a corrected voxel, while there are fully labeled volumes too.
     consistency
         The largest lambda; lambda(t) = consistency * exp(-5 (1 - t/T)^2).
     ramp_fraction

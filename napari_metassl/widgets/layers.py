@@ -68,6 +68,7 @@ class ReviewLayers:
         self.writer: CorrectionWriter | None = None
         self._looks = {kind: Look(**vars(look)) for kind, look in START_LOOKS.items()}
         self._shown: str | None = None
+        self._emptied: set[str] = set()
         self._changing = False
         self._listening = (
             (session.events.review, self._on_review),
@@ -149,11 +150,10 @@ class ReviewLayers:
         wanted = self._wanted(review)
         self._changing = True
         try:
-            for kind in [kind for kind in self.layers if kind not in wanted]:
-                self._remember(kind, self.layers[kind])
-                self.viewer.layers.remove(self.layers.pop(kind))
             for kind, (data, settings) in wanted.items():
                 self._show(kind, data, settings)
+            for kind in [kind for kind in self.layers if kind not in wanted]:
+                self._empty(kind, review)
             self._in_order()
         finally:
             self._changing = False
@@ -196,9 +196,30 @@ class ReviewLayers:
         else:
             layer.data = data
             for name, value in settings.items():
-                if name not in ("units", "axis_labels"):  # these are always the same
-                    setattr(layer, name, value)
+                if name in ("units", "axis_labels"):  # these are always the same
+                    continue
+                if name in ("scale", "translate") and np.allclose(getattr(layer, name), value):
+                    continue  # each costs a redraw
+                setattr(layer, name, value)
         layer.editable = kind == CORRECTIONS
+        if kind in self._emptied:
+            self._emptied.discard(kind)
+            layer.visible = self._looks[kind].visible if kind in self._looks else False
+
+    def _empty(self, kind: str, review: Review) -> None:
+        """Hide a layer this volume has nothing for; the next volume may have.
+
+        It is not taken out: some software renderers crash when the shaders of a layer are
+        deleted and others are made at once.
+        """
+        layer = self.layers[kind]
+        if kind not in self._emptied:
+            self._remember(kind, layer)
+        self._emptied.add(kind)
+        layer.visible = False
+        layer.data = np.broadcast_to(layer.data.dtype.type(0), review.shape)
+        layer.name = f"{kind} (none)"
+        layer.editable = False
 
     def _new_layer(self, kind: str, data: Any, settings: dict[str, Any]) -> Layer:
         look = self._looks.get(kind) or Look(False, 1.0)
@@ -221,12 +242,13 @@ class ReviewLayers:
     def _in_order(self) -> None:
         """Keep the corrections on top and the image below, whatever was added when."""
         order = [kind for kind in self.layers if kind.startswith(IMAGE)]
-        order += [
-            k for k in (CONFIDENCE, PREDICTION, REGIONS, MANUAL, CORRECTIONS) if k in self.layers
-        ]
-        for kind in order:
-            index = self.viewer.layers.index(self.layers[kind])
-            self.viewer.layers.move(index, len(self.viewer.layers))
+        above = (CONFIDENCE, PREDICTION, REGIONS, MANUAL, CORRECTIONS)
+        order += [kind for kind in above if kind in self.layers]
+        wanted = [self.layers[kind] for kind in order]
+        if [layer for layer in self.viewer.layers if layer in wanted] == wanted:
+            return
+        for layer in wanted:
+            self.viewer.layers.move(self.viewer.layers.index(layer), len(self.viewer.layers))
 
     def _clear(self) -> None:
         """Take all layers out."""
@@ -235,12 +257,14 @@ class ReviewLayers:
         self._changing = True
         try:
             for kind, layer in list(self.layers.items()):
-                self._remember(kind, layer)
+                if kind not in self._emptied:
+                    self._remember(kind, layer)
                 if layer in self.viewer.layers:
                     self.viewer.layers.remove(layer)
         finally:
             self._changing = False
         self.layers.clear()
+        self._emptied.clear()
 
     def _remember(self, kind: str, layer: Layer) -> None:
         if kind in self._looks:

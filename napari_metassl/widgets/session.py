@@ -178,15 +178,19 @@ class Session(EventedModel):
         return opened
 
     def set_project(self, project: Project | None) -> None:
-        """Leave the project at hand and show another."""
+        """Leave the project at hand and show another, from its first volume worth looking at."""
+        self.busy = "" if project is None else f"Opening {project.name} …"
         self.show_review(None)
-        self.volume = None
         if self.project is not None:
-            self.project.close()
+            with self.telling():
+                self.project.close()
         self.notice = None
+        with self.events.volume.blocked():
+            self.volume = None
         self.project = project
-        if project is not None:
-            self.volume = first_volume(project)
+        self.volume = None if project is None else first_volume(project)
+        if self.volume is None:
+            self.busy = ""
 
     def show_review(self, review: Review | None) -> None:
         """Take a loaded volume over; its regions start at the pair's adaptive thresholds."""

@@ -37,8 +37,11 @@ def project(tmp_path: Path) -> Project:
 def viewer(qapp: Any) -> Iterator[Any]:
     """One viewer for all tests of a file: making one takes seconds."""
     import napari
+    import vispy.gloo.glir
     from napari._qt.qt_viewer import QtViewer
 
+    # Mesa's software renderer of Debian 12 can crash at the next draw after a program is deleted.
+    vispy.gloo.glir.GlirProgram.delete = lambda _self: None
     made = napari.Viewer(show=False, show_welcome_screen=False)
     made.window._qt_window.setGeometry(0, 0, 1440, 900)
     made.window.show()
@@ -52,9 +55,16 @@ def viewer(qapp: Any) -> Iterator[Any]:
     QtViewer._instances.clear()
 
 
-@pytest.fixture
-def window(viewer: Any) -> Iterator[Window]:
-    """The window with an executor that starts nothing."""
+@pytest.fixture(scope="module")
+def shared_window(viewer: Any) -> Iterator[Window]:
+    """One panel for all tests of a file; its executor starts nothing."""
     made = Window(viewer, FakeExecutor())
     yield made
     made.close()
+
+
+@pytest.fixture
+def window(shared_window: Window) -> Window:
+    """The window as it is when it is new, but for the project of the test before."""
+    shared_window.reset()
+    return shared_window

@@ -11,6 +11,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
 from napari_metassl.widgets.main import TITLE, MetaSSLWidget
+from napari_metassl.widgets.session import Session
 
 
 class Window:
@@ -19,14 +20,20 @@ class Window:
     def __init__(self, viewer: Any, executor: Any = None) -> None:
         self.viewer = viewer
         self.executor = executor
-        self.widget = MetaSSLWidget(viewer, executor)
+        self.widget: Any = MetaSSLWidget(viewer, executor)
         self.session = self.widget.session
         viewer.window.add_dock_widget(self.widget, name=TITLE, area="right")
+        QTest.qWait(20)
 
     @property
     def canvas(self) -> Any:
         """The widget that shows the slice and takes mouse and keys."""
         return self.viewer.window._qt_viewer.canvas.native
+
+    @property
+    def labels(self) -> Any:
+        """The corrections of the volume on display, (Z, Y, X)."""
+        return self.session.review.corrections.labels
 
     def open(self, folder: Path, volume: str | None = None) -> None:
         """Open a project and wait for its volume."""
@@ -56,11 +63,20 @@ class Window:
         QTest.mouseRelease(self.canvas, Qt.MouseButton.LeftButton, pos=last)
         QTest.qWait(10)
 
+    def reset(self) -> None:
+        """Forget what the test before has set, except its project: layers are costly to make."""
+        fresh = Session()
+        for name in ("reference", "visible_regions", "reach_mm", "go_on", "brush", "tab", "notice"):
+            setattr(self.session, name, getattr(fresh, name))
+        self.viewer.dims.ndisplay = 2
+        self.executor.jobs.clear()
+
     def close(self) -> None:
         """Take the panel out of the window, as its button does."""
-        if self.widget.parent() is not None:
+        if self.widget is not None:
             self.viewer.window.remove_dock_widget(self.widget)
-        self.widget.deleteLater()
+            self.widget.deleteLater()
+        self.widget = None
 
 
 def click(button: Any) -> None:
