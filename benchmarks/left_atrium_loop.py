@@ -168,7 +168,7 @@ class Annotator:
         for reach in REACHES_MM:
             near = site_neighbourhood(site, self.review.shape, self.review.spacing, reach)
             around = np.setdiff1d(near, site.voxels, assume_unique=True)
-            if (shown[around] == self.truth[around]).mean() >= RIGHT_ENOUGH:
+            if len(around) and (shown[around] == self.truth[around]).mean() >= RIGHT_ENOUGH:
                 return reach
         return 0.0
 

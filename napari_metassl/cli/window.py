@@ -38,8 +38,7 @@ def demo(
     """Open the sample project; without a display, walk once through the whole loop."""
     from napari_metassl.widgets.demo import run_demo
 
-    run_demo(output, headless or not has_display())
-    say(f"The demo's files are in {output.resolve()}.")
+    say(run_demo(output, headless or not has_display()))
 
 
 def has_display() -> bool:

@@ -91,7 +91,10 @@ def save_pair(pair: ModelPair, folder: Path) -> ModelCard:
             save_file(own_tensors(network), aside / file)
             sums[file] = _sha256(aside / file)
         card = pair.card.model_copy(update={"sha256": sums})
-        (aside / CARD_FILE).write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        card_file = aside / CARD_FILE
+        card_file.write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        for file in WEIGHT_FILES:  # safetensors writes for the owner alone: as the card instead
+            (aside / file).chmod(card_file.stat().st_mode & 0o777)
     return card
 
 

@@ -30,7 +30,7 @@ class ComparisonView(Card):
         self._grid.setVerticalSpacing(3)
         self.body.addWidget(self.table)
         self.use = button("Use the new pair", self._use, tone="primary")
-        self.keep = button("Keep the old pair", self._keep)
+        self.keep = button("Keep the old pair", self._keep, tone="")
         self.body.addLayout(row(self.use, self.keep))
         self.state = label("", "muted", wrap=True)
         self.body.addWidget(self.state)
@@ -51,6 +51,9 @@ class ComparisonView(Card):
         self.verdict.setText(comparison.get("sentence") or _without_comparison(result))
         set_tone(self.verdict, TONES.get(overall.get("word", ""), "title"))
         self._fill(comparison)
+        better = overall.get("word") == "better"  # the new pair must win before it is proposed
+        set_tone(self.use, "primary" if better else "")
+        set_tone(self.keep, "" if better else "primary")
         self._offer(str(result["pair"]), project.file.current_pair)
 
     def _offer(self, pair: str, current: str | None) -> None:

@@ -29,7 +29,7 @@ STEPS = 40
 PATIENCE_S = 600
 
 
-def run_demo(output: Path, headless: bool) -> None:
+def run_demo(output: Path, headless: bool) -> str:
     """Open the sample project; `headless` walks through the loop on a virtual screen instead.
 
     Parameters
@@ -39,6 +39,11 @@ def run_demo(output: Path, headless: bool) -> None:
     headless
         Do not wait for a person. Without a display the program starts itself again under Xvfb.
 
+    Returns
+    -------
+    str
+        Where to look now, in a sentence.
+
     Raises
     ------
     MetaSSLError
@@ -46,7 +51,7 @@ def run_demo(output: Path, headless: bool) -> None:
     """
     if headless and sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
         _start_again_under_xvfb(output)
-        return
+        return f"Look at {output.resolve()}: report.md tells the walk, with its screenshots."
     folder = demo_project(output / PROJECT, start_anew=headless)
     from napari_metassl.widgets.main import open_window
 
@@ -54,7 +59,9 @@ def run_demo(output: Path, headless: bool) -> None:
     if headless:
         from napari_metassl.widgets.demo_walk import Walk
 
-        Walk(widget, output).go()
+        report = Walk(widget, output).go()
+        return f"Walked through the loop; the report is {report.resolve()}."
+    return f"The sample project stays in {folder.resolve()}."
 
 
 def demo_project(folder: Path, *, start_anew: bool) -> Path:

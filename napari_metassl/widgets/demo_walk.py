@@ -88,7 +88,7 @@ class Walk:
         self._press(Action.NEXT)
         self._see("at the worst site", {"sites": len(self.session.review.ranked())})
         self._press(Action.TAKE_B)
-        self._see("network B's label taken", self._corrected())
+        self._see("network Bs label taken", self._corrected())
 
     def _paint(self) -> None:
         self._click(self.widget.correction_panel.brush.buttons[1])
@@ -176,7 +176,7 @@ class Walk:
     def _see(self, station: str, facts: dict[str, Any]) -> None:
         """Take a screenshot and note the facts, and what the window says."""
         QTest.qWait(200)
-        picture = f"{len(self.stations) + 1}-{station.replace(' ', '-')}.png".replace("'", "")
+        picture = f"{len(self.stations) + 1}-{station.replace(' ', '-')}.png"
         window = self.widget.window()
         screen = QApplication.primaryScreen()
         assert window is not None and screen is not None

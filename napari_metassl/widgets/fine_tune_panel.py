@@ -18,7 +18,6 @@ from napari_metassl.widgets.session import Session
 from napari_metassl.widgets.theme import Palette
 
 STATUS_TONES = {
-    JobStatus.SUCCEEDED: "good",
     JobStatus.FAILED: "bad",
     JobStatus.STOPPED: "warning",
 }
@@ -118,4 +117,6 @@ def _state(job: JobSnapshot) -> str:
         return "  ·  ".join(part for part in parts if part)
     if job.status is JobStatus.FAILED:
         return (job.error or "Failed.").splitlines()[0]
+    if job.status is JobStatus.SUCCEEDED:
+        return f"Finished after {job.steps:,} steps." if job.steps else "Finished."
     return job.message or str(job.status).capitalize()

@@ -77,8 +77,8 @@ class JobWatcher(QObject):
         if project is None or job_id is None:
             return
         self.training = Job(project.jobs_folder / job_id)
-        self.look()
         self.timer.start()
+        QTimer.singleShot(0, self.look)  # once every panel has made room for this training
 
     def _watch_prediction(self, job: Job) -> None:
         self.prediction, self._prediction_seen = job, 0

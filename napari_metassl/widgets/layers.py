@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,9 @@ from napari_metassl.widgets.correction_layer import (
 from napari_metassl.widgets.review import Review
 from napari_metassl.widgets.session import Action, Edit, Notice, Session
 from napari_metassl.widgets.theme import CONFIDENCE_COLORMAP
+
+# Outlines are for slices; that 3D shows the whole structure instead is just what is wanted.
+warnings.filterwarnings("ignore", message="Contours are not displayed during 3D rendering")
 
 IMAGE, CONFIDENCE, PREDICTION, REGIONS, MANUAL, CORRECTIONS = (
     "image",
@@ -84,7 +88,6 @@ class ReviewLayers:
         for signal, slot in self._listening:
             signal.connect(slot)
         viewer.layers.events.removed.connect(self._on_removed)
-        viewer.dims.events.ndisplay.connect(self._on_ndisplay, position="first")
 
     @property
     def corrections(self) -> CorrectionLayer | None:
@@ -95,7 +98,6 @@ class ReviewLayers:
         """Write what is not written yet, take the layers out, let the viewer go."""
         self._clear()
         self.viewer.layers.events.removed.disconnect(self._on_removed)
-        self.viewer.dims.events.ndisplay.disconnect(self._on_ndisplay)
         for signal, slot in self._listening:
             signal.disconnect(slot)
 
@@ -236,7 +238,7 @@ class ReviewLayers:
             layer.brush_size = 8
             return layer
         layer = Labels(data, **settings)
-        layer.contour = look.contour if self.viewer.dims.ndisplay == 2 else 0
+        layer.contour = look.contour
         return layer
 
     def _in_order(self) -> None:
@@ -268,10 +270,7 @@ class ReviewLayers:
 
     def _remember(self, kind: str, layer: Layer) -> None:
         if kind in self._looks:
-            contour = self._looks[kind].contour
-            if self.viewer.dims.ndisplay == 2:
-                contour = getattr(layer, "contour", contour)
-            self._looks[kind] = Look(layer.visible, layer.opacity, contour)
+            self._looks[kind] = Look(layer.visible, layer.opacity, getattr(layer, "contour", 0))
 
     def _view(self) -> tuple[Any, ...]:
         camera = camera_of(self.viewer)
@@ -327,14 +326,6 @@ class ReviewLayers:
         layer.undo()
         if len(review.corrections.history) == before:
             self.session.notice = Notice("Nothing is left to take back in this session.")
-
-    def _on_ndisplay(self, event: Event) -> None:
-        """Contours exist on slices only."""
-        for kind, layer in self.layers.items():
-            if isinstance(layer, Labels) and kind in self._looks:
-                if event.value == 3:
-                    self._looks[kind].contour = layer.contour
-                layer.contour = self._looks[kind].contour if event.value == 2 else 0
 
     # -- layers a person takes out by hand
 

@@ -13,11 +13,20 @@ from napari_metassl.widgets.theme import Palette
 LOSSES = {
     "total": ("total", "#e69f00"),
     "supervised": ("supervised", "#56b4e9"),
-    "hetero_unlabeled": ("heterogeneous", "#cc79a7"),
+    "heterogeneous": ("λ × heterogeneous", "#cc79a7"),
 }
 DICE_COLORS = ("#009e73", "#e69f00", "#56b4e9", "#f0e442", "#d55e00", "#cc79a7")
 KEPT = 4000
 """Points drawn at most; of longer trainings every second, fourth ... step."""
+
+
+def loss_parts(losses: Mapping[str, float]) -> dict[str, float]:
+    """Return the loss and the two parts that it is the sum of."""
+    if "total" not in losses:
+        return {}
+    supervised = losses.get("supervised", 0.0)
+    parts = {"total": losses["total"], "supervised": supervised}
+    return parts | {"heterogeneous": losses["total"] - supervised}
 
 
 class LossPlot(QWidget):
@@ -59,8 +68,8 @@ class LossPlot(QWidget):
             step = record.get("step")
             if step is None:
                 continue
-            for key in LOSSES:
-                self._point(key, step, (record.get("losses") or {}).get(key))
+            for key, value in loss_parts(record.get("losses") or {}).items():
+                self._point(key, step, value)
             for key, value in (record.get("validation") or {}).items():
                 self._point(f"dice {key}", step, value)
         for key, (steps, values) in self._points.items():

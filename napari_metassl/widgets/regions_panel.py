@@ -121,7 +121,7 @@ class RegionsPanel(Card):
         icon = label()
         icon.setPixmap(swatch(review.class_colors[k], 12).pixmap(12, 12))
         text = label(name)
-        text.setFixedWidth(80)
+        text.setFixedWidth(108)
         text.setToolTip(name)
         slider = ThresholdSlider(f"of {name}")
         slider.moved.connect(lambda value, k=k: self.session.set_threshold(value, (k,)))

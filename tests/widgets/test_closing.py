@@ -32,7 +32,9 @@ def test_close_the_panel_and_reopen(window: Window, project: Project, viewer: An
     layer.data_setitem((np.array([3]), np.array([4]), np.array([5])), 2)
     first.close()
     assert len(viewer.layers) == before  # it takes its own layers with it
-    assert Project.open(project.folder).corrections("p3").recovered_edits == 0
+    kept = Project.open(project.folder).corrections("p3")
+    assert kept.recovered_edits == 0
+    kept.close()
 
     again = Window(viewer)
     again.open(project.folder)
