@@ -8,19 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from napari_metassl.data.project import Project
-from napari_metassl.data.volume_io import write_volume
 
 from benchmarks.figures import Figure, median_ms
 from benchmarks.slider import SIZE, make_prediction, probabilities
+from napari_metassl.data.project import Project
+from napari_metassl.data.volume_io import write_volume
 
 SLICES = 300
 
 
 def measure() -> list[Figure]:
     """Open such a volume and drag the slider; needs a display (Xvfb will do)."""
-    from napari_metassl.widgets.main import open_window
     from qtpy.QtWidgets import QApplication
+
+    from napari_metassl.widgets.main import open_window
 
     with tempfile.TemporaryDirectory() as folder:
         project = _project(Path(folder))

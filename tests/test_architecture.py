@@ -84,3 +84,11 @@ def test_functions_stay_within_60_lines(module: Path) -> None:
 
 def test_nothing_moves_to_cuda_by_name() -> None:
     assert not [m for m in MODULES if ".cuda()" in (ROOT / m).read_text(encoding="utf-8")]
+
+
+def test_public_names_are_where_the_package_says() -> None:
+    import napari_metassl
+
+    assert set(napari_metassl.__all__) == set(napari_metassl._HOMES)
+    for name in napari_metassl.__all__:
+        assert getattr(napari_metassl, name).__module__.startswith("napari_metassl.")

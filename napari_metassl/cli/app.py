@@ -8,6 +8,7 @@ from typer.core import TyperGroup
 
 from napari_metassl.cli.console import complain
 from napari_metassl.cli.evaluating import evaluate
+from napari_metassl.cli.importing import import_pair
 from napari_metassl.cli.predicting import predict
 from napari_metassl.cli.projects import export, jobs, new, pairs, use
 from napari_metassl.cli.training import fine_tune, train
@@ -48,6 +49,7 @@ app = typer.Typer(
 )
 for command in (new, train, predict, review, fine_tune, evaluate, export, demo, pairs, use, jobs):
     app.command()(command)
+app.command("import")(import_pair)
 
 
 def _print_version(asked: bool) -> None:

@@ -4,8 +4,16 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from napari_metassl.cli.choosing import choose_pair, free_pair_name, parse_numbers, parse_sizes
-from napari_metassl.cli.console import figure, parse_json_value, print_json, print_table, say
+from napari_metassl.cli.choosing import (
+    choose_pair,
+    free_pair_name,
+    network_config,
+    parse_normalisation,
+    parse_setting,
+    parse_sizes,
+    parse_spacing,
+)
+from napari_metassl.cli.console import figure, print_json, print_table, say
 from napari_metassl.cli.options import (
     ArchitectureOption,
     DeviceOption,
@@ -36,7 +44,6 @@ from napari_metassl.errors import MetaSSLError
 
 if TYPE_CHECKING:
     from napari_metassl.data.project import Project
-    from napari_metassl.method.network_config import NetworkConfig
     from napari_metassl.method.training_config import TrainingConfig
 
 
@@ -79,15 +86,15 @@ def train(  # noqa: PLR0913 - options of a command
         precision=precision.value,
     )
     training = _training_config(TrainingConfig.from_scratch, changes, weights, setting)
-    options = dict(_parse_setting(text) for text in network or ())
-    first = _network(opened, architecture, options, training.spatial_dims)
-    other = first if second is None else _network(opened, second, {}, training.spatial_dims)
+    options = dict(parse_setting(text) for text in network or ())
+    first = network_config(opened, architecture, options, training.spatial_dims)
+    other = first if second is None else network_config(opened, second, {}, training.spatial_dims)
     spec = FineTuneSpec(
         project=opened.folder,
         networks=(first, other),
         training=training,
-        spacing=_spacing(spacing),
-        normalisation=_normalisation(normalisation),
+        spacing=parse_spacing(spacing),
+        normalisation=parse_normalisation(normalisation),
         name=free_pair_name(opened, name, training.strategy.replace("_", "-")),
         minutes=minutes,
     )
@@ -198,7 +205,7 @@ def _training_config(
     if weights is not None:
         make = RegionWeights.paper if weights is WeightsChoice.PAPER else RegionWeights.rational
         changes |= {"weights_unlabeled": make(), "weights_labeled": make(labeled=True)}
-    changes |= dict(_parse_setting(text) for text in setting or ())
+    changes |= dict(parse_setting(text) for text in setting or ())
     try:
         config: TrainingConfig = preset(**changes)
     except ValidationError as error:
@@ -214,43 +221,6 @@ def _steps(steps: int | None, minutes: float | None) -> int | None:
     if steps is not None and minutes is not None:
         raise typer.BadParameter("Give either --steps or --minutes.")
     return steps
-
-
-def _parse_setting(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise typer.BadParameter(f"Got '{text}', expected NAME=VALUE.")
-    return name.strip().replace("-", "_"), parse_json_value(value)
-
-
-def _network(
-    project: "Project", architecture: str, options: dict[str, Any], dims: int
-) -> "NetworkConfig":
-    from napari_metassl.method.network_config import NetworkConfig
-
-    return NetworkConfig(
-        architecture=architecture,
-        spatial_dims=3 if dims == 3 else 2,
-        in_channels=len(project.volumes()[0].images),
-        classes=project.classes,
-        options=options,
-    )
-
-
-def _spacing(text: str) -> Any:
-    if text in {"auto", "native"}:
-        return None if text == "native" else "auto"
-    return parse_numbers(text, "--spacing")
-
-
-def _normalisation(text: str) -> Any:
-    from napari_metassl.data.model_card import Normalisation
-
-    kind, _, bounds = text.partition(":")
-    numbers = parse_numbers(bounds, "--normalisation") if bounds else (None, None)
-    if len(numbers) != 2:
-        raise MetaSSLError(f"Got '{text}' for --normalisation, expected such as window:-100,300.")
-    return Normalisation(kind=kind, low=numbers[0], high=numbers[1])
 
 
 def _known_strategy(strategy: str) -> str:

@@ -214,7 +214,7 @@ def site_neighbourhood(
 
 
 def _kinds_of_disagreement(codes: Codes) -> npt.NDArray[np.uint16]:
-    """Number for what A and B say, 0 where they agree, (Z, Y, X)."""
+    """Give each pair of classes (A says, B says) a number, 0 where they agree, (Z, Y, X)."""
     kinds = np.zeros(codes.shape[1:], np.uint16)
     for z, (first, second) in enumerate(zip(*codes, strict=True)):  # slice by slice: less memory
         differ = first < AGREEMENT

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     pass
 
 TITLE = "MetaSSL review"
-WIDTH = 400
+WIDTH = 440
 TABS: tuple[Literal["project", "review", "fine-tune"], ...] = ("project", "review", "fine-tune")
 
 
@@ -97,6 +97,7 @@ class MetaSSLWidget(QWidget):
         self.busy.hide()
         review = page(self.regions_panel, self.help, self.correction_panel, stretch=2)
         self.tabs = QTabWidget()
+        self.tabs.setMinimumWidth(WIDTH)
         self.tabs.setDocumentMode(True)
         self.tabs.tabBar().setExpanding(True)
         self.tabs.tabBar().setDrawBase(False)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QObject, QProcess
 from qtpy.QtWidgets import QFileDialog, QWidget
 
+from napari_metassl.data.model_card import CARD_FILE
 from napari_metassl.data.project_file import PROJECT_FILE
 from napari_metassl.data.sample import sample_project
+from napari_metassl.errors import PairProblem
 from napari_metassl.widgets.new_project_dialog import NewProjectDialog
 from napari_metassl.widgets.recent_projects import remember_project, sample_project_folder
 from napari_metassl.widgets.session import Notice, Session
@@ -21,6 +24,7 @@ class ProjectActions(QObject):
         super().__init__(parent)
         self.session = session
         self._parent = parent
+        self._importing: QProcess | None = None
 
     def open_folder(self, folder: Path) -> None:
         """Open the project in ``folder``; the one at hand stays if that fails."""
@@ -51,10 +55,39 @@ class ProjectActions(QObject):
     def ask_and_import_pair(self) -> None:
         """Let a person copy a pair of networks into the project."""
         chosen = QFileDialog.getExistingDirectory(
-            self._parent, "Choose the folder of a model pair (it holds card.json)"
+            self._parent, "Choose the folder of a model pair (it holds card.json) or a MONAI bundle"
         )
-        if chosen:
+        if chosen and (Path(chosen) / CARD_FILE).is_file():
             self.import_pair(Path(chosen))
+        elif chosen:
+            self.import_networks(Path(chosen))
+
+    def import_networks(self, source: Path) -> None:
+        """Make a pair of a MONAI bundle, in a process of its own: the window has no torch."""
+        project = self.session.project
+        if project is None or self._importing is not None:
+            return
+        self.session.busy = f"Importing {source.name}"
+        self._importing = QProcess(self)
+        self._importing.finished.connect(self._on_imported)
+        command = ["-m", "napari_metassl", "import", str(project.folder), str(source)]
+        self._importing.start(sys.executable, command)
+
+    def _on_imported(self, code: int) -> None:
+        process, self._importing = self._importing, None
+        self.session.busy = ""
+        project = self.session.project
+        if process is None or project is None:
+            return
+        said = process.readAllStandardOutput() if code == 0 else process.readAllStandardError()
+        text = " ".join(bytes(said.data()).decode(errors="replace").split())
+        with self.session.telling():
+            if code:
+                raise PairProblem(text or f"'{project.name}' got no pair: the import ended early.")
+            if project.file.current_pair is None:
+                project.set_current_pair(project.pairs()[-1][0].name)
+            self.session.notice = Notice(text, "good", "Predict all volumes", "predict all")
+        self.session.volumes_changed.emit()
 
     def import_pair(self, folder: Path) -> None:
         """Copy a pair into the project; it becomes the current one if there is none."""

@@ -55,7 +55,7 @@ def test_dragging_moves_regions_and_shares_without_touching_the_data(
     data, before = layer.data, shown_slice(window)
     texts = {region: cell.text() for region, cell in panel.table.percent.items()}
     seen: list[str] = []
-    window.session.partitioned.connect(lambda: seen.append(panel.table.percent[Region.DS].text()))
+    window.session.partitioned.connect(lambda: seen.append(panel.table.percent[Region.UC].text()))
 
     passed = drag_slider(panel.all_classes.slider, 60)
     assert len(passed) > 3 and len(set(seen)) > 2  # it follows while it is dragged
