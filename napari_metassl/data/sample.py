@@ -54,6 +54,7 @@ def sample_project(folder: Path) -> Project:
         validation=split["validation"],
         class_names=split.get("class_names"),
         class_colors=split.get("class_colors"),
+        name="Heart phantoms",
     )
     if (source / "pair").is_dir():
         project.set_current_pair(project.add_pair(source / "pair", SAMPLE_PAIR))

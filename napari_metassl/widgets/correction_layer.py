@@ -8,6 +8,7 @@ import numpy as np
 from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 from napari.utils.events import Event
+from qtpy.QtCore import QTimer
 
 from napari_metassl.data.corrections import BACKGROUND_MARK
 from napari_metassl.widgets.review import Review
@@ -53,6 +54,7 @@ class CorrectionWriter:
         self.layer = layer
         self._action = ""
         self._putting_back = False
+        self._listening = True
         self._known = np.zeros(256, bool)
         self._known[: len(review.class_names)] = True
         self._known[BACKGROUND_MARK] = True
@@ -63,6 +65,7 @@ class CorrectionWriter:
 
     def disconnect(self) -> None:
         """Stop listening; call `write` first."""
+        self._listening = False
         events = self.layer.events
         events.paint.disconnect(self._on_paint)
         events.undone.disconnect(self._on_undone)
@@ -79,18 +82,27 @@ class CorrectionWriter:
         finally:
             self._action = ""
 
-    def write(self, action: str = "paint", box: Box | None = None) -> None:
+    def write(self, action: str = "paint", box: Box | None = None) -> int:
         """Record what changed inside `box`, or anywhere, since the last record."""
+        changed = 0
         with self.session.telling():
             predicted = self.review.merged
             changed = self.review.corrections.record(action, box, predicted)
             if changed:
                 self.session.edited.emit(changed)
+        return changed
 
     def _on_paint(self, event: Event) -> None:
         box = box_of(event.value, self.review.shape)
         self._drop_unknown(box)
-        self.write(self._action or "paint", box)
+        if not self.write(self._action or "paint", box):
+            # Polygons, and whatever napari does as one step, are announced before they are made.
+            QTimer.singleShot(0, self._write_late)
+
+    def _write_late(self) -> None:
+        if self._listening:
+            self._drop_unknown(None)
+            self.write()
 
     def _on_undone(self, event: Event) -> None:
         self.write(event.what)

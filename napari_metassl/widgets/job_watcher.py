@@ -29,6 +29,7 @@ class JobWatcher(QObject):
         self.training: Job | None = None
         self._prediction_seen = 0
         self._training_seen = 0
+        self._awaited: set[str] = set()  # ids of jobs whose end a person has not been told
         self.timer = QTimer(self)
         self.timer.setInterval(LOOK_MS)
         self.timer.timeout.connect(self.look)
@@ -108,7 +109,9 @@ class JobWatcher(QObject):
             job = self.session.training_job
             if job is not None and not job.status.is_over:
                 raise JobProblem("A training is running already; wait for it or cancel it.")
-            self.session.training_id = self.executor.submit(spec).id
+            job_id = self.executor.submit(spec).id
+            self._awaited.add(job_id)
+            self.session.training_id = job_id
 
     def _on_cancel(self, job_id: str) -> None:
         for job in (self.prediction, self.training):
@@ -143,7 +146,6 @@ class JobWatcher(QObject):
             self.session.predicted.emit(done)
 
     def _look_at_training(self, job: Job) -> None:
-        before = self.session.training_job
         snapshot = job.snapshot()
         records = job.progress(self._training_seen)
         self._training_seen += len(records)
@@ -151,10 +153,13 @@ class JobWatcher(QObject):
         if over:
             self.session.training_result = job.result()
             self.training = None
+        else:
+            self._awaited.add(job.id)
         if records:
             self.session.training_records.emit(records)
         self.session.training_job = snapshot
-        if over and before is not None and not before.status.is_over:
+        if over and job.id in self._awaited:
+            self._awaited.discard(job.id)
             self._tell_end(snapshot, "The fine-tuning")
             self.session.volumes_changed.emit()
 

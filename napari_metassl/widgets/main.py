@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import napari
 from napari.utils.events import Event
@@ -25,9 +25,6 @@ from napari_metassl.widgets.session import KEYS, Action, Session
 from napari_metassl.widgets.site_walk import SiteWalk
 from napari_metassl.widgets.theme import palette_of, stylesheet
 from napari_metassl.widgets.volume_bar import VolumeBar
-
-if TYPE_CHECKING:
-    pass
 
 TITLE = "MetaSSL review"
 WIDTH = 440

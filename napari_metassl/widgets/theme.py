@@ -73,8 +73,12 @@ def palette_of(theme: str) -> Palette:
 
 def stylesheet(palette: Palette) -> str:
     """Return the style sheet of the dock widget; what is not named here stays napari's."""
-    p = palette
-    quiet = mix(p.card, p.text, 0.06)
+    quiet = mix(palette.card, palette.text, 0.06)
+    return "".join(part(palette, quiet) for part in (_cards_and_buttons, _fields, _bars))
+
+
+def _cards_and_buttons(p: Palette, quiet: str) -> str:
+    """Style cards, labels and push buttons."""
     return f"""
 #card {{ background: {p.card}; border-radius: 6px; }}
 #plain, #page, #card QStackedWidget {{ background: transparent; }}
@@ -101,6 +105,12 @@ QPushButton[tone="link"] {{ background: transparent; color: {p.muted}; text-alig
     padding: 2px 0; }}
 QPushButton[tone="link"]:hover {{ color: {p.text}; }}
 QPushButton:disabled {{ color: {mix(p.text, p.card, 0.6)}; border: 0px; background: {quiet}; }}
+"""
+
+
+def _fields(p: Palette, quiet: str) -> str:
+    """Style tool buttons, fields, tables and scroll bars."""
+    return f"""
 QToolButton {{ background: {p.field}; border: 0px; border-radius: 4px; padding: 4px 8px; }}
 QToolButton:hover {{ background: {p.hover}; }}
 QToolButton::menu-indicator {{ image: none; }}
@@ -116,6 +126,12 @@ QScrollBar::add-line:vertical, QScrollBar::sub-line:vertical {{ height: 0px; wid
 QHeaderView, QHeaderView::section {{ background: {p.card}; color: {p.muted}; border: 0px;
     padding: 2px 4px; }}
 QTableCornerButton::section {{ background: {p.card}; border: 0px; }}
+"""
+
+
+def _bars(p: Palette, _quiet: str) -> str:
+    """Style tabs, progress bars and the message."""
+    return f"""
 QTabWidget::pane {{ border: 0px; }}
 QTabBar {{ background: {p.background}; border: 0px; padding: 0px; }}
 QTabBar::tab {{ background: transparent; border: 0px; border-bottom: 2px solid transparent;

@@ -53,7 +53,7 @@ def test_volumes_with_role_and_status(window: Window, project: Project) -> None:
     window.wait()
     assert window.session.review.name == "p4"
     window.viewer.layers["corrections"].data_setitem((np.array([1, 1]),) * 3, 2)
-    assert rows(window)["p4"][2] == "1 vx"
+    wait_until(lambda: rows(window)["p4"][2] == "1 vx")
     window.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     assert rows(window)["p4"][2] == ""
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from qtpy.QtCore import Qt
-from window_driver import Window, click
+from window_driver import Window, click, wait_until
 
 from napari_metassl.data.project import Project
 
@@ -142,3 +142,14 @@ def test_3d_view_keeps_working(window: Window, project: Project) -> None:
     assert len(window.session.review.corrections.history) == 1
     window.viewer.dims.ndisplay = 2
     assert window.viewer.layers["regions"].data[5, 20, 20] > 0
+
+
+def test_a_polygon_reaches_the_disk(window: Window, project: Project) -> None:
+    window.open(project.folder)
+    layer = window.viewer.layers["corrections"]
+    z = int(window.viewer.dims.current_step[0])
+    layer.paint_polygon([(z, 10, 10), (z, 10, 20), (z, 20, 20)], 2)
+    wait_until(lambda: len(window.session.review.corrections.history) == 1)
+    seen = Project.open(project.folder).corrections("p3", writable=False)
+    np.testing.assert_array_equal(seen.labels, window.labels)
+    assert (seen.labels == 2).sum() > 30
