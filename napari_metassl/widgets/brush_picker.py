@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QButtonGroup, QGridLayout, QPushButton, QWidget
+from qtpy.QtWidgets import QButtonGroup, QGridLayout, QPushButton, QSizePolicy, QWidget
 
 from napari_metassl.data.corrections import BACKGROUND_MARK
 from napari_metassl.widgets.components import label, set_tone, swatch
@@ -11,6 +11,8 @@ from napari_metassl.widgets.session import ERASER, Session
 from napari_metassl.widgets.theme import BACKGROUND_MARK_COLOR
 
 COLUMNS = 3
+LONG_NAME = 15
+"""Names longer than this get two columns instead of three."""
 
 
 class BrushPicker(QWidget):
@@ -49,15 +51,17 @@ class BrushPicker(QWidget):
         choices = [(k, name, color) for k, (name, color) in enumerate(self._listed) if k > 0]
         choices.append((BACKGROUND_MARK, self._listed[0][0].capitalize(), BACKGROUND_MARK_COLOR))
         choices.append((ERASER, "Untouch", ""))
+        columns = COLUMNS if max(len(name) for _, name, _ in choices) <= LONG_NAME else COLUMNS - 1
         for place, (value, name, color) in enumerate(choices):
-            line, column = divmod(place, COLUMNS)
+            line, column = divmod(place, columns)
             self._grid.addWidget(self._button(value, name, color), line, 1 + column)
         for column in range(COLUMNS):
-            self._grid.setColumnStretch(1 + column, 1)
+            self._grid.setColumnStretch(1 + column, int(column < columns))
 
     def _button(self, value: int, name: str, color: str) -> QPushButton:
         made = QPushButton(name)
         made.setCheckable(True)
+        made.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         made.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         set_tone(made, "choice")
         if value == ERASER:

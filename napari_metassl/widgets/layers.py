@@ -50,8 +50,8 @@ START_LOOKS = {
     IMAGE: Look(True, 1.0),
     CONFIDENCE: Look(False, 0.6),
     PREDICTION: Look(True, 0.9, contour=1),
-    REGIONS: Look(True, 0.55),
-    MANUAL: Look(False, 0.9, contour=1),
+    REGIONS: Look(True, 0.5),
+    MANUAL: Look(True, 0.9, contour=1),
     CORRECTIONS: Look(True, 0.7),
 }
 

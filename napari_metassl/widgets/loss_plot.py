@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyqtgraph as pg
+from qtpy.QtCore import QSize
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_metassl.widgets.theme import Palette
@@ -29,18 +30,27 @@ def loss_parts(losses: Mapping[str, float]) -> dict[str, float]:
     return parts | {"heterogeneous": losses["total"] - supervised}
 
 
+class SmallPlot(pg.PlotWidget):
+    """A plot that asks for little room and takes what there is."""
+
+    def sizeHint(self) -> QSize:  # noqa: N802
+        """Low enough for two of them below a form."""
+        return QSize(240, 130)
+
+
 class LossPlot(QWidget):
     """Two small plots, one below the other."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("plain")
-        self.loss, self.dice = pg.PlotWidget(), pg.PlotWidget()
+        self.loss, self.dice = SmallPlot(), SmallPlot()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
         for plot, title in ((self.loss, "loss"), (self.dice, "validation Dice")):
             plot.setMinimumHeight(120)
+            plot.getAxis("left").enableAutoSIPrefix(False)
             plot.setMenuEnabled(False)
             plot.setMouseEnabled(False, False)
             plot.hideButtons()

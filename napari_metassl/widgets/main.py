@@ -22,6 +22,7 @@ from napari_metassl.widgets.project_panel import ProjectPanel
 from napari_metassl.widgets.regions_panel import RegionsPanel
 from napari_metassl.widgets.review_loader import ReviewLoader
 from napari_metassl.widgets.session import KEYS, Action, Session
+from napari_metassl.widgets.site_outline import SiteOutline
 from napari_metassl.widgets.site_walk import SiteWalk
 from napari_metassl.widgets.theme import palette_of, stylesheet
 from napari_metassl.widgets.volume_bar import VolumeBar
@@ -51,6 +52,7 @@ class MetaSSLWidget(QWidget):
         self.setObjectName("MetaSSL")
         self.walk = SiteWalk(self.session)
         self.layers = ReviewLayers(napari_viewer, self.session)
+        self.outline = SiteOutline(napari_viewer, self.session)
         self.loader = ReviewLoader(self.session, self)
         self.watcher = JobWatcher(self.session, executor, self)
         self.project_panel = ProjectPanel(self.session)
@@ -77,6 +79,7 @@ class MetaSSLWidget(QWidget):
         self.project_panel.close_threads()
         self._unbind_keys()
         self.viewer.events.theme.disconnect(self._use_theme)
+        self.outline.close()
         self.layers.close()
         self.session.set_project(None)
         if self._window is not None:

@@ -8,6 +8,7 @@ from napari.utils.theme import get_theme
 
 BACKGROUND_MARK_COLOR = "#f0f0f0"  # "a person says: background"; near white on any image
 BACKGROUND_MARK_ALPHA = 0.3  # what is confirmed around a site must not hide the image
+SITE_COLOR = "#ffffff"
 CONFIDENCE_COLORMAP = "viridis"  # even steps in lightness, also for colour-blind people
 
 
@@ -98,13 +99,14 @@ QPushButton[tone="primary"]:hover {{ background: {mix(p.accent, p.text, 0.18)}; 
 QPushButton[tone="primary"]:disabled {{ background: {p.field}; font-weight: 400; }}
 QPushButton[tone="quiet"] {{ background: transparent; border: 1px solid {p.line}; }}
 QPushButton[tone="quiet"]:hover {{ background: {p.field}; }}
+QPushButton:disabled {{ color: {mix(p.text, p.card, 0.6)}; border: 0px; background: {quiet}; }}
 QPushButton[tone="choice"] {{ background: {p.background}; padding: 4px 6px; }}
 QPushButton[tone="choice"]:hover {{ background: {p.field}; }}
-QPushButton[tone="choice"]:checked {{ background: {p.accent}; font-weight: 600; }}
+QPushButton[tone="choice"]:checked {{ background: {p.accent}; }}
 QPushButton[tone="link"] {{ background: transparent; color: {p.muted}; text-align: left;
     padding: 2px 0; }}
+QPushButton[tone="link"]:disabled {{ background: transparent; }}
 QPushButton[tone="link"]:hover {{ color: {p.text}; }}
-QPushButton:disabled {{ color: {mix(p.text, p.card, 0.6)}; border: 0px; background: {quiet}; }}
 """
 
 

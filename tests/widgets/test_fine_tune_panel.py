@@ -57,9 +57,7 @@ def start(window: Window) -> Job:
 def test_without_a_pair_it_says_what_to_do(window: Window, project: Project) -> None:
     window.open(project.folder)
     form = show_page(window).form
-    assert (
-        not form.start.isEnabled() and "Import" in form.data.text()
-    ) or "import" in form.data.text()
+    assert not form.start.isEnabled() and "import a pair" in form.data.text()
     assert not show_page(window).run.isVisible()
 
 

@@ -43,7 +43,7 @@ def test_thresholds_are_applied_before_anybody_hears(project: Project) -> None:
     assert session.thresholds == (
         (0.9, 0.8, 0.7),
         (0.9, 0.5, 0.75),
-    )  # only the network that decides
+    )  # of the network that decides
     session.reference = Reference.BOTH
     session.set_threshold(0.6, (0, 1, 2))
     assert session.thresholds == ((0.6,) * 3,) * 2
@@ -74,7 +74,7 @@ def test_problems_become_notices_and_defects_do_not() -> None:
 
 def test_walk_edits_are_what_the_panel_promises(project: Project) -> None:
     session, edits = Session(), []
-    SiteWalk(session)
+    walk = SiteWalk(session)  # listens for as long as somebody holds it
     session.edit.connect(edits.append)
     session.show_review(load_review(project, "p3"))
     session.act.emit(Action.NEXT)
@@ -85,4 +85,5 @@ def test_walk_edits_are_what_the_panel_promises(project: Project) -> None:
     assert edits[0].action == "take A's label"
     assert set(ranked[1].site.voxels) <= set(edits[0].voxels)
     assert len(edits[0].voxels) == len(set(edits[0].voxels)) == len(edits[0].values)
+    assert walk.session is session
     project.close()
