@@ -13,7 +13,7 @@ entries, and their shares come from histograms made once.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 from typing import Any, Literal
 
 import numpy as np
@@ -29,30 +29,10 @@ from napari_metassl.data.prediction import (
 from napari_metassl.data.table_view import Codes, Table, TableView
 from napari_metassl.errors import ProjectProblem
 from napari_metassl.method.confidence import LEVEL_CONFIDENCE
+from napari_metassl.method.region import Region
 
 LEVELS = 256
 
-
-class Region(IntEnum):
-    """The regions as they stand in arrays; 0 is not computed."""
-
-    UC = 1
-    US = 2
-    DC = 3
-    DS = 4
-
-    @property
-    def long_name(self) -> str:
-        """For example ``unanimous, confident``."""
-        return _LONG_NAMES[self]
-
-
-_LONG_NAMES = {
-    Region.UC: "unanimous, confident",
-    Region.US: "unanimous, suspicious",
-    Region.DC: "discrepant, confident",
-    Region.DS: "discrepant, suspicious",
-}
 
 # Okabe and Ito's palette: cold where the networks agree, warm where they do not.
 REGION_COLORS: Mapping[Region, str] = {

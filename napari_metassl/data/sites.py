@@ -21,8 +21,9 @@ from napari_metassl.data.prediction import (
     CODE_CONFIDENCE,
     PredictionPair,
 )
-from napari_metassl.data.quadripartition import Quadripartition, Region
+from napari_metassl.data.quadripartition import Quadripartition
 from napari_metassl.data.table_view import Codes
+from napari_metassl.method.region import Region
 
 MINIMUM_MM3 = 20.0
 _ROUNDING = 1e-5  # what is just at the reach belongs to it

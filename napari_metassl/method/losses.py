@@ -12,10 +12,10 @@ from torch import Tensor
 from napari_metassl.errors import MetaSSLError
 from napari_metassl.method.attached_gradient import attach_gradient
 from napari_metassl.method.dice import SoftDice
+from napari_metassl.method.region import Region
 from napari_metassl.method.region_weights import count, region_bins, weight_table
 from napari_metassl.method.regions import (
     Prediction,
-    Region,
     at_least_float32,
     quadripartition,
     read_prediction,

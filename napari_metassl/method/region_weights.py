@@ -7,7 +7,7 @@ from enum import IntEnum
 import torch
 from torch import Tensor
 
-from napari_metassl.method.regions import Region
+from napari_metassl.method.region import Region
 from napari_metassl.method.threshold import precise
 from napari_metassl.method.training_config import LossConfig, RegionWeights
 from napari_metassl.method.voxel_kinds import Kind

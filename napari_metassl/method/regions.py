@@ -3,26 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
 
 import torch
 from torch import Tensor
 
 from napari_metassl.errors import MetaSSLError
-
-
-class Region(IntEnum):
-    """The four regions of MetaSSL, as they stand in arrays; 0 is "not computed"."""
-
-    UC = 1
-    """Unanimous and confident."""
-    US = 2
-    """Unanimous and suspicious."""
-    DC = 3
-    """Discrepant and confident."""
-    DS = 4
-    """Discrepant and suspicious."""
-
+from napari_metassl.method.region import Region
 
 NOT_COMPUTED = 0
 _PLUS_IF_SUSPICIOUS = Region.US - Region.UC

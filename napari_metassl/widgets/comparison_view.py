@@ -82,7 +82,7 @@ class ComparisonView(Card):
             self._cell(line, 2, _number(verdict.get("new")))
             word = str(verdict.get("word", ""))
             self._cell(line, 3, _number(verdict.get("difference"), "+.3f"), TONES.get(word, ""))
-            self._cell(line, 4, word, TONES.get(word, "muted"))
+            self._cell(line, 4, word if word in TONES else "unclear", TONES.get(word, "muted"))
 
     def _cell(self, line: int, column: int, text: str, tone: str = "") -> None:
         cell = label(text, tone)

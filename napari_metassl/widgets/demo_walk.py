@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,15 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_metassl.jobs.job import JobStatus
-from napari_metassl.widgets.demo import PROJECT, STEPS, VOLUME, wait_for, write_report
+from napari_metassl.widgets.demo_project import VOLUME, wait_for
 from napari_metassl.widgets.main import MetaSSLWidget, open_window
 from napari_metassl.widgets.session import KEYS, Action, Notice
 
 SIZE = (1440, 900)
 SECOND_VOLUME = "p12"
 """The volume that the walk lets the pair predict: large right ventricle, strong bias field."""
+STEPS = 40
+"""Training steps of the walk: enough to see the loss move, not enough to promise anything."""
 LEFT = Qt.MouseButton.LeftButton
 
 
@@ -27,13 +30,15 @@ class Walk:
     Parameters
     ----------
     widget
-        The panel in its window, on the demo project.
+        The panel in its window.
+    project
+        Folder of the demo project, which is open there.
     output
         Folder for the screenshots and the report.
     """
 
-    def __init__(self, widget: MetaSSLWidget, output: Path) -> None:
-        self.widget, self.output = widget, output
+    def __init__(self, widget: MetaSSLWidget, project: Path, output: Path) -> None:
+        self.widget, self.project, self.output = widget, project, output
         self.stations: dict[str, dict[str, Any]] = {}
 
     def go(self) -> Path:
@@ -116,7 +121,7 @@ class Walk:
     def _reopen(self) -> None:
         before = self._corrected()
         self.widget.viewer.close()
-        self.widget = open_window(self.output / PROJECT, block=False)
+        self.widget = open_window(self.project, block=False)
         self._arrive()
         self._see("closed and opened again", {"before": before, "after": self._corrected()})
 
@@ -184,3 +189,15 @@ class Walk:
         notice: Notice | None = self.session.notice
         said = {"the window says": notice.text} if notice is not None else {}
         self.stations[station] = {"picture": picture, "facts": facts | said}
+
+
+def write_report(output: Path, facts: dict[str, Any]) -> Path:
+    """Write what the walk did and saw, as ``report.json`` and readable as ``report.md``."""
+    (output / "report.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    lines = ["# One walk through the loop", ""]
+    for station, said in facts["stations"].items():
+        lines += [f"## {station}", "", f"![{station}]({said['picture']})", ""]
+        lines += [f"- {what}: {value}" for what, value in said["facts"].items()] + [""]
+    path = output / "report.md"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path

@@ -13,13 +13,15 @@ from napari.utils.events import Event
 from napari.viewer import Viewer
 
 from napari_metassl.data.corrections import BACKGROUND_MARK
-from napari_metassl.data.quadripartition import REGION_COLORS, Region
+from napari_metassl.data.quadripartition import REGION_COLORS
+from napari_metassl.method.region import Region
 from napari_metassl.widgets.camera import camera_of
 from napari_metassl.widgets.correction_layer import (
     CorrectionLayer,
     CorrectionWriter,
     correction_colormap,
 )
+from napari_metassl.widgets.napari_io import contrast_limits
 from napari_metassl.widgets.review import Review
 from napari_metassl.widgets.session import Action, Edit, Notice, Session
 from napari_metassl.widgets.theme import CONFIDENCE_COLORMAP
@@ -367,11 +369,3 @@ def region_colormap(visible: frozenset[Region]) -> DirectLabelColormap:
     colors: dict[int | None, str] = {None: "transparent", 0: "transparent"}
     colors |= {int(r): REGION_COLORS[r] if r in visible else "transparent" for r in Region}
     return DirectLabelColormap(color_dict=colors)
-
-
-def contrast_limits(data: np.ndarray[Any, Any]) -> tuple[float, float]:
-    """Return limits that a few extreme voxels do not decide, from a sample of the volume."""
-    step = max(1, round((data.size / 2e5) ** (1 / 3)))
-    sample = data[::step, ::step, ::step]
-    low, high = (float(value) for value in np.percentile(sample, (0.5, 99.8)))
-    return (low, high) if high > low else (low, low + 1.0)

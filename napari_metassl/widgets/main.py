@@ -28,7 +28,7 @@ from napari_metassl.widgets.theme import palette_of, stylesheet
 from napari_metassl.widgets.volume_bar import VolumeBar
 
 TITLE = "MetaSSL review"
-WIDTH = 440
+WIDTH = 420
 TABS: tuple[Literal["project", "review", "fine-tune"], ...] = ("project", "review", "fine-tune")
 
 
@@ -96,8 +96,8 @@ class MetaSSLWidget(QWidget):
         self.busy.setTextVisible(False)
         self.busy.hide()
         review = page(self.regions_panel, self.help, self.correction_panel, stretch=2)
+        self.correction_panel.setMinimumWidth(WIDTH)  # class names are read, not guessed
         self.tabs = QTabWidget()
-        self.tabs.setMinimumWidth(WIDTH)
         self.tabs.setDocumentMode(True)
         self.tabs.tabBar().setExpanding(True)
         self.tabs.tabBar().setDrawBase(False)

@@ -14,11 +14,12 @@ import numpy as np
 from napari_metassl.data.cache_folder import cache_folder
 from napari_metassl.data.decathlon import fetch_heart, heart_cases
 from napari_metassl.data.prediction import Network
-from napari_metassl.data.quadripartition import Quadripartition, Region
+from napari_metassl.data.quadripartition import Quadripartition
 from napari_metassl.data.sample import sample_data_path, sample_project
 from napari_metassl.data.volume import Volume
 from napari_metassl.data.volume_io import list_volumes, read_labels, read_volume
 from napari_metassl.errors import Cancelled, FileProblem, JobProblem
+from napari_metassl.method.region import Region
 from napari_metassl.widgets.napari_io import LayerTuple, image_layer, labels_layer
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QWidget
 
-from napari_metassl.data.quadripartition import REGION_COLORS, Region
+from napari_metassl.data.quadripartition import REGION_COLORS
+from napari_metassl.method.region import Region
 from napari_metassl.widgets.components import label, swatch
 
 MEANINGS: Mapping[Region, str] = {

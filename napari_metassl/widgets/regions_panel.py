@@ -12,7 +12,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_metassl.data.quadripartition import Reference, Region
+from napari_metassl.data.quadripartition import Reference
+from napari_metassl.method.region import Region
 from napari_metassl.widgets.components import Card, PageScroll, button, label, row, set_tone, swatch
 from napari_metassl.widgets.region_table import RegionTable
 from napari_metassl.widgets.session import Session

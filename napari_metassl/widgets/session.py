@@ -15,10 +15,11 @@ from psygnal import EmitLoopError, EventedModel, Signal
 from pydantic import ConfigDict, InstanceOf
 
 from napari_metassl.data.project import Project
-from napari_metassl.data.quadripartition import Reference, Region
+from napari_metassl.data.quadripartition import Reference
 from napari_metassl.errors import MetaSSLError
 from napari_metassl.jobs.job import JobSnapshot
 from napari_metassl.jobs.specs import FineTuneSpec
+from napari_metassl.method.region import Region
 from napari_metassl.widgets.review import Review
 
 Thresholds = tuple[tuple[float, ...], ...]

@@ -11,10 +11,10 @@ from napari_metassl.data.quadripartition import (
     REGION_COLORS,
     Quadripartition,
     Reference,
-    Region,
 )
 from napari_metassl.errors import ProjectProblem
 from napari_metassl.method.confidence import LEVEL_CONFIDENCE
+from napari_metassl.method.region import Region
 
 SHAPE = (6, 8, 10)
 

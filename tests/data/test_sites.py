@@ -8,8 +8,9 @@ from scipy import ndimage
 
 from napari_metassl.data.geometry import Geometry
 from napari_metassl.data.prediction import PredictionCard, PredictionPair
-from napari_metassl.data.quadripartition import Quadripartition, Reference, Region
+from napari_metassl.data.quadripartition import Quadripartition, Reference
 from napari_metassl.data.sites import SiteIndex, site_neighbourhood
+from napari_metassl.method.region import Region
 
 SPACING = (3.0, 1.0, 1.0)
 

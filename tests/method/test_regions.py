@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_metassl.errors import MetaSSLError
-from napari_metassl.method.regions import Region, quadripartition, read_prediction
+from napari_metassl.method.region import Region
+from napari_metassl.method.regions import quadripartition, read_prediction
 
 
 def random_logits(seed: int, shape: tuple[int, ...]) -> torch.Tensor:

@@ -56,6 +56,30 @@ def test_next_goes_to_the_worst_site_and_looks_at_it(window: Window, project: Pr
     assert site_at_hand(window) is worst
 
 
+def test_the_site_at_hand_is_outlined(window: Window, project: Project) -> None:
+    window.open(project.folder)
+    window.key(Qt.Key.Key_N)
+    layer = window.viewer.layers["site at hand"]
+    site, review = site_at_hand(window), window.session.review
+    outlined = layer.data_to_world(np.argwhere(np.asarray(layer.data) == 1)[0])
+    corner = np.asarray(review.images[0].geometry.origin)
+    found = [
+        np.rint((np.asarray(layer.data_to_world(at)) - corner) / review.spacing).astype(int)
+        for at in np.argwhere(np.asarray(layer.data) == 1)
+    ]
+    flat = np.ravel_multi_index(np.transpose(found), review.shape)
+    assert not np.isin(flat, site.voxels).any() and len(outlined) == 3  # around it, not over it
+    near = site_neighbourhood(site, review.shape, review.spacing, 1.0)
+    assert np.isin(flat, near).all()
+    assert window.viewer.layers.selection.active.name == "corrections"
+    window.viewer.layers.remove("site at hand")
+    window.key(Qt.Key.Key_N)
+    assert window.viewer.layers["site at hand"].visible
+    window.session.volume = "p4"
+    window.wait()
+    assert not window.viewer.layers["site at hand"].visible
+
+
 def test_take_b_is_one_step_of_undo_and_both_are_on_disk(window: Window, project: Project) -> None:
     window.open(project.folder)
     window.session.go_on = False

@@ -10,7 +10,8 @@ from qtpy.QtWidgets import QStyle, QStyleOptionSlider
 from window_driver import Window, click, wait_until
 
 from napari_metassl.data.project import Project
-from napari_metassl.data.quadripartition import Reference, Region
+from napari_metassl.data.quadripartition import Reference
+from napari_metassl.method.region import Region
 from napari_metassl.widgets.threshold_slider import STEPS, position_of, threshold_at
 
 
