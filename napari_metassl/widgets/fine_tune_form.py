@@ -8,7 +8,6 @@ from pydantic import ValidationError
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QLineEdit, QSpinBox, QWidget
 
-from napari_metassl.data.corrections import journal_path
 from napari_metassl.data.model_card import ModelCard
 from napari_metassl.data.project import Project
 from napari_metassl.errors import JobProblem
@@ -22,7 +21,7 @@ from napari_metassl.method.training_config import (
 )
 from napari_metassl.widgets.components import Card, button, label, row
 from napari_metassl.widgets.session import Session
-from napari_metassl.widgets.volume_list import current_card
+from napari_metassl.widgets.volume_list import current_card, has_edits
 
 TITLES: dict[StrategyName, str] = {
     "cps": "Cross pseudo supervision (CPS)",
@@ -180,15 +179,5 @@ def data_sentence(project: Project) -> str:
     )
     return (
         f"Learns from {len(counts['labeled'])} labeled and {len(counts['unlabeled'])} unlabeled "
-        f"volumes; {corrected} of them carry corrections. {judged}"
+        f"volumes, {corrected} of them corrected. {judged}"
     )
-
-
-def has_edits(project: Project, name: str) -> bool:
-    """Whether the journal of a volume holds more than its first line, which says whose it is."""
-    path = journal_path(project.corrections_folder, name)
-    try:
-        with path.open("rb") as journal:
-            return bool(journal.readline()) and bool(journal.readline())
-    except OSError:
-        return False

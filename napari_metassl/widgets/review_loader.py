@@ -62,8 +62,8 @@ class ReviewLoader(QObject):
     def _on_loaded(self, wanted: tuple[Project, str], done: Future[Review]) -> None:
         problem = done.exception()
         if wanted is not self._wanted or self._closed:
-            if problem is None and wanted[0] is self.session.project:
-                self._let_go(done.result())
+            if problem is None:
+                self._let_go(done.result(), wanted[0])
             return
         if problem is not None:
             self.session.show_review(None)
@@ -75,10 +75,10 @@ class ReviewLoader(QObject):
         self.session.busy = ""
         self._announce(review)
 
-    def _let_go(self, review: Review) -> None:
+    def _let_go(self, review: Review, project: Project) -> None:
         """Close what a person has gone on from meanwhile, unless they are coming back to it."""
         shown = self.session.review
-        coming = self._wanted is not None and self._wanted[1] == review.name
+        coming = self._wanted == (project, review.name)
         if not coming and (shown is None or shown.corrections is not review.corrections):
             with self.session.telling():
                 review.corrections.close()

@@ -73,6 +73,9 @@ class SiteOutline:
             self.layer.scale, self.layer.translate = place["scale"], place["translate"]
             self.layer.visible = True
         self.layer.editable = False
+        layers = self.viewer.layers
+        if layers[-1] is not self.layer:
+            layers.move(layers.index(self.layer), len(layers))
 
     def _on_removed(self, event: Event) -> None:
         if event.value is self.layer:

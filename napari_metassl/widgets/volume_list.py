@@ -9,7 +9,7 @@ from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTreeWidget, QTreeWidgetItem, QWidget
 
-from napari_metassl.data.corrections import Corrections
+from napari_metassl.data.corrections import journal_path
 from napari_metassl.data.model_card import ModelCard, read_card
 from napari_metassl.data.project import Project
 from napari_metassl.errors import MetaSSLError
@@ -113,7 +113,7 @@ class VolumeList(QTreeWidget):
     def _count(self, name: str) -> None:
         """Count the corrected voxels of a volume that is not open."""
         project = self.session.project
-        if project is None or not Corrections.exist(project.corrections_folder, name):
+        if project is None or not has_edits(project, name):
             return
         done = self._pool.submit(count_corrected, project, name)
         done.add_done_callback(
@@ -134,6 +134,16 @@ class VolumeList(QTreeWidget):
         if item is not None:
             item.setText(CORRECTED, f"{count:,} vx" if count else "")
             item.setToolTip(CORRECTED, f"{count:,} voxels corrected or confirmed")
+
+
+def has_edits(project: Project, name: str) -> bool:
+    """Whether the journal of a volume holds more than its first line, which says whose it is."""
+    path = journal_path(project.corrections_folder, name)
+    try:
+        with path.open("rb") as journal:
+            return bool(journal.readline()) and bool(journal.readline())
+    except OSError:
+        return False
 
 
 def count_corrected(project: Project, name: str) -> int:

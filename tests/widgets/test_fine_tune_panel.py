@@ -69,7 +69,7 @@ def test_the_form_makes_the_specification(window: Window, paired: Project) -> No
     window.open(paired.folder)
     form = show_page(window).form
     assert "2 labeled and 3 unlabeled" in form.data.text()
-    assert "1 of them" in form.data.text() and "1 validation" in form.data.text()
+    assert "1 of them corrected" in form.data.text() and "1 validation" in form.data.text()
     assert form.name.text() == "first-ft1"
     form.strategy.setCurrentIndex(1)
     form.weights.setCurrentIndex(1)

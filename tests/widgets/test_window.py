@@ -152,3 +152,18 @@ def test_a_polygon_reaches_the_disk(window: Window, project: Project) -> None:
     seen = Project.open(project.folder).corrections("p3", writable=False)
     np.testing.assert_array_equal(seen.labels, window.labels)
     assert (seen.labels == 2).sum() > 30
+
+
+def test_a_hasty_person_gets_the_last_volume_and_frees_the_others(
+    window: Window, project: Project
+) -> None:
+    window.open(project.folder)
+    for name in ("p4", "p5", "p3", "p0", "p4"):
+        window.session.volume = name
+    window.wait()
+    assert window.session.review.name == "p4" and window.session.notice is None
+    window.viewer.layers["corrections"].mode = "paint"
+    window.drag((0, 0), (20, 0))
+    assert len(window.session.review.corrections.history) == 1
+    for name in ("p3", "p5", "p0"):
+        Project.open(project.folder).corrections(name).close()  # raises if still open here
