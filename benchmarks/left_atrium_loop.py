@@ -135,6 +135,7 @@ class Annotator:
         self.widget, self.truth = widget, truth.reshape(-1)
         self.session = widget.session
         self.review = widget.session.review
+        self.shown = np.asarray(self.review.merged).reshape(-1)
         self.counts = dict.fromkeys(("took A", "took B", "skipped", "voxels seen", "seen right"), 0)
 
     def walk(self) -> dict[str, int]:
@@ -164,11 +165,10 @@ class Annotator:
         """Return the largest distance up to which what is shown is right."""
         from napari_metassl.data.sites import site_neighbourhood
 
-        shown = np.asarray(self.review.merged).reshape(-1)
         for reach in REACHES_MM:
             near = site_neighbourhood(site, self.review.shape, self.review.spacing, reach)
             around = np.setdiff1d(near, site.voxels, assume_unique=True)
-            if len(around) and (shown[around] == self.truth[around]).mean() >= RIGHT_ENOUGH:
+            if len(around) and (self.shown[around] == self.truth[around]).mean() >= RIGHT_ENOUGH:
                 return reach
         return 0.0
 

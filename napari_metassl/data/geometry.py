@@ -210,9 +210,7 @@ class Geometry:
         """Return the (Z, Y, X) that covers the same field of view at another `spacing` (mm)."""
         if self.shape is None:
             raise ValueError("This geometry has no shape. Give one to Geometry.from_spacing first.")
-        sizes = zip(self.shape, self.spacing, spacing, strict=True)
-        z, y, x = (max(1, round(size * old / new)) for size, old, new in sizes)
-        return z, y, x
+        return resampled_shape(self.shape, self.spacing, spacing)
 
     def difference(self, other: Geometry, tolerance: float = GRID_TOLERANCE) -> str | None:
         """Say how `other` lies on another grid, or return None when the grids are the same.
@@ -241,6 +239,15 @@ class Geometry:
         corners = np.vstack([corners, np.ones(8)])
         gaps = (self.affine @ corners - other.affine @ corners)[:3]
         return float(np.linalg.norm(gaps, axis=0).max())
+
+
+def resampled_shape(
+    shape: Sequence[int], spacing: Sequence[float], wanted: Sequence[float]
+) -> Shape:
+    """Return the (Z, Y, X) that covers the same field of view at the `wanted` spacing (mm)."""
+    sizes = zip(shape, spacing, wanted, strict=True)
+    z, y, x = (max(1, round(size * old / new)) for size, old, new in sizes)
+    return z, y, x
 
 
 def affine_problem(affine: npt.ArrayLike) -> str | None:

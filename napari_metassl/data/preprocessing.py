@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_metassl.data.geometry import Geometry
+from napari_metassl.data.geometry import Geometry, resampled_shape
 from napari_metassl.data.model_card import ModelCard, Normalisation
 from napari_metassl.data.volume import Volume
 from napari_metassl.errors import PairProblem
@@ -36,10 +36,7 @@ def network_grid_shape(shape: Sequence[int], spacing: Sequence[float], card: Mod
     card
         Its `spacing` is aimed at; None keeps the volume's grid, and a 2D pair keeps its slices.
     """
-    wanted = _wanted_spacing(spacing, card)
-    sizes = zip(shape, spacing, wanted, strict=True)
-    z, y, x = (max(1, round(size * old / new)) for size, old, new in sizes)
-    return z, y, x
+    return resampled_shape(shape, spacing, _wanted_spacing(spacing, card))
 
 
 def network_spacing(geometry: Geometry, shape: Sequence[int], card: ModelCard) -> tuple[float, ...]:

@@ -7,11 +7,15 @@ import sys
 import threading
 from collections.abc import Callable
 from time import monotonic, sleep
+from typing import TYPE_CHECKING
 
 from napari_metassl.errors import JobProblem
 from napari_metassl.jobs.job import Job, JobSnapshot, JobStatus, now
 from napari_metassl.jobs.process_mark import ProcessMark
-from napari_metassl.jobs.specs import Spec
+from napari_metassl.jobs.specs import PredictSpec, Spec
+
+if TYPE_CHECKING:
+    from napari_metassl.data.project import Project
 
 
 class LocalExecutor:
@@ -85,7 +89,7 @@ def follow(
     *,
     poll: float = 0.2,
 ) -> JobSnapshot:
-    """Watch a job to its end, for the command line.
+    """Watch a job to its end.
 
     Ctrl-C asks it to stop at its next step and waits for that; a second Ctrl-C ends it at once.
 
@@ -103,6 +107,31 @@ def follow(
     except KeyboardInterrupt:
         kill(job)
         raise
+
+
+def predict_and_wait(
+    project: "Project",
+    volumes: tuple[str, ...],
+    look: Callable[[Job, JobSnapshot], None] = lambda job, seen: None,
+) -> None:
+    """Let the project's pair predict volumes in the background, and wait until it has.
+
+    Parameters
+    ----------
+    look : callable
+        Called with the job and a snapshot while it runs, and with the last one.
+
+    Raises
+    ------
+    JobProblem
+        When the project has no pair, or the job did not succeed.
+    """
+    job = LocalExecutor().submit(PredictSpec.with_current_pair(project, volumes))
+    end = follow(job, lambda seen: look(job, seen), poll=0.1)
+    if end.status is not JobStatus.SUCCEEDED:
+        raise JobProblem(
+            f"The prediction {end.status.lower()}: {end.error or end.message} ({job.folder.log})"
+        )
 
 
 def _watch(job: Job, look: Callable[[JobSnapshot], None], poll: float) -> JobSnapshot:

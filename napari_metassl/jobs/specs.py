@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     Field,
@@ -18,6 +18,9 @@ from napari_metassl.errors import JobProblem
 from napari_metassl.method.checked_model import CheckedModel, validation_sentence
 from napari_metassl.method.network_config import NetworkConfig
 from napari_metassl.method.training_config import Precision, TrainingConfig
+
+if TYPE_CHECKING:
+    from napari_metassl.data.project import Project
 
 Spacing = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
 
@@ -59,6 +62,23 @@ class PredictSpec(_Spec):
     overlap: float = Field(default=0.5, ge=0.0, lt=1.0)
     device: str = "auto"
     precision: Precision = "auto"
+
+    @classmethod
+    def with_current_pair(cls, project: "Project", volumes: tuple[str, ...]) -> Self:
+        """Ask for these volumes from the pair the project uses.
+
+        Raises
+        ------
+        JobProblem
+            When it uses none.
+        """
+        pair = project.pair_path()
+        if pair is None:
+            raise JobProblem(
+                "This project has no pair of networks yet, so nothing can predict. Import a pair "
+                "on the Project page, or train one with `napari-metassl train`."
+            )
+        return cls(project=project.folder, pair=pair, volumes=volumes)
 
 
 class FineTuneSpec(_Spec):

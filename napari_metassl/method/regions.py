@@ -10,7 +10,6 @@ from torch import Tensor
 from napari_metassl.errors import MetaSSLError
 from napari_metassl.method.region import Region
 
-NOT_COMPUTED = 0
 _PLUS_IF_SUSPICIOUS = Region.US - Region.UC
 _PLUS_IF_DISCREPANT = Region.DC - Region.UC
 

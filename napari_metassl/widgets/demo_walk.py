@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,16 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QWidget
 
+from napari_metassl.errors import JobProblem
 from napari_metassl.jobs.job import JobStatus
-from napari_metassl.widgets.demo_project import VOLUME, wait_for
+from napari_metassl.widgets.demo_project import VOLUME
 from napari_metassl.widgets.main import MetaSSLWidget, open_window
 from napari_metassl.widgets.session import KEYS, Action, Notice
 
 SIZE = (1440, 900)
 SECOND_VOLUME = "p12"
 """The volume that the walk lets the pair predict: large right ventricle, strong bias field."""
+PATIENCE_S = 600
 STEPS = 40
 """Training steps of the walk: enough to see the loss move, not enough to promise anything."""
 LEFT = Qt.MouseButton.LeftButton
@@ -160,7 +163,13 @@ class Walk:
         QTest.qWait(250)
 
     def _wait(self, ready: Callable[[], bool], what: str) -> None:
-        wait_for(ready, what, pause=lambda: QTest.qWait(100))
+        end = time.monotonic() + PATIENCE_S
+        while not ready():
+            if time.monotonic() > end:
+                raise JobProblem(
+                    f"Waited {PATIENCE_S} s for {what} in vain; see the log in the job's folder."
+                )
+            QTest.qWait(100)
 
     # -- what it saw
 

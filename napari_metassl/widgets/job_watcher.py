@@ -95,13 +95,7 @@ class JobWatcher(QObject):
         with self.session.telling():
             if self.session.prediction_job and not self.session.prediction_job.status.is_over:
                 raise JobProblem("A prediction is running already; wait for it or cancel it.")
-            pair = project.pair_path()
-            if pair is None:
-                raise JobProblem(
-                    "This project has no pair of networks yet, so nothing can predict. Import a "
-                    "pair on the Project page, or train one with `napari-metassl train`."
-                )
-            spec = PredictSpec(project=project.folder, pair=pair, volumes=names)
+            spec = PredictSpec.with_current_pair(project, names)
             self._watch_prediction(self.executor.submit(spec))
 
     def _on_train(self, spec: FineTuneSpec) -> None:

@@ -6,7 +6,6 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
-from time import sleep
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -18,13 +17,13 @@ from napari_metassl.data.quadripartition import Quadripartition
 from napari_metassl.data.sample import sample_data_path, sample_project
 from napari_metassl.data.volume import Volume
 from napari_metassl.data.volume_io import list_volumes, read_labels, read_volume
-from napari_metassl.errors import Cancelled, FileProblem, JobProblem
+from napari_metassl.errors import Cancelled, FileProblem
 from napari_metassl.method.region import Region
 from napari_metassl.widgets.napari_io import LayerTuple, image_layer, labels_layer
 
 if TYPE_CHECKING:
     from napari_metassl.data.project import Project
-    from napari_metassl.jobs.job import Job
+    from napari_metassl.jobs.job import Job, JobSnapshot
 
 Role = Literal["labeled", "validation", "unlabeled"]
 
@@ -127,39 +126,27 @@ def _sample_project_folder() -> Path:
 
 
 def _predict(project: Project, name: str) -> None:
-    """Run the current pair over one volume as a job, and wait for it under a progress bar."""
+    """Let the current pair predict one volume, under a progress bar that can be cancelled."""
     from napari.utils import cancelable_progress
 
-    from napari_metassl.jobs.local import LocalExecutor
-    from napari_metassl.jobs.specs import PredictSpec
+    from napari_metassl.jobs.local import predict_and_wait
 
-    pair = project.pair_path()
-    if pair is None:
-        raise FileProblem(f"The sample project '{project.folder}' has no pair. Delete that folder.")
-    spec = PredictSpec(project=project.folder, pair=pair, volumes=(name,))
-    job = LocalExecutor().submit(spec)
     bar = cancelable_progress(total=100, desc=f"Predicting {name}", leave=False)
+
+    def look(job: Job, now: JobSnapshot) -> None:
+        bar.update(round(100 * now.fraction) - bar.n)  # also keeps the window alive
+        if bar.is_canceled:
+            job.request_stop()
+
     try:
-        _wait(job, bar)
+        predict_and_wait(project, (name,), look)
     finally:
         bar.close()
 
 
-def _wait(job: Job, bar: Any) -> None:
-    while not (snapshot := job.snapshot()).status.is_over:
-        bar.update(round(100 * snapshot.fraction) - bar.n)  # also keeps the window alive
-        if bar.is_canceled:
-            job.request_stop()
-        sleep(0.1)
-    if snapshot.status != "succeeded":
-        raise JobProblem(
-            f"The sample prediction {snapshot.status.lower()}: {snapshot.error or 'see its log'} "
-            f"({job.folder.log})"
-        )
-
-
 def _predicted_layers(project: Project, name: str) -> list[LayerTuple]:
     from napari_metassl.widgets.layers import class_colormap, region_colormap
+    from napari_metassl.widgets.theme import CONFIDENCE_COLORMAP
 
     prediction = project.prediction(name)
     if prediction is None:
@@ -173,7 +160,9 @@ def _predicted_layers(project: Project, name: str) -> list[LayerTuple]:
     regions = Volume(f"{name} regions", np.asarray(quadripartition.regions), image.geometry)
     return [
         image_layer(image),
-        image_layer(confidence, colormap="viridis", contrast_limits=(0.5, 1.0), visible=False),
+        image_layer(
+            confidence, colormap=CONFIDENCE_COLORMAP, contrast_limits=(0.5, 1.0), visible=False
+        ),
         labels_layer(merged, colormap=class_colormap(project.class_colors)),
         labels_layer(regions, colormap=region_colormap(frozenset(Region)), opacity=0.5),
     ]

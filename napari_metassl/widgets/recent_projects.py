@@ -6,6 +6,8 @@ from pathlib import Path
 
 from qtpy.QtCore import QSettings, QStandardPaths
 
+from napari_metassl.data.project_file import PROJECT_FILE
+
 KEPT = 8
 
 
@@ -20,7 +22,7 @@ def recent_projects() -> list[Path]:
     """Folders opened last, the newest first; those that are gone are left out."""
     stored = settings().value("recent", [])
     names = [stored] if isinstance(stored, str) else list(stored or [])
-    return [Path(name) for name in names if (Path(name) / "project.json").is_file()]
+    return [Path(name) for name in names if (Path(name) / PROJECT_FILE).is_file()]
 
 
 def remember_project(folder: Path) -> None:

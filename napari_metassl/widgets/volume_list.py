@@ -28,7 +28,6 @@ class VolumeList(QTreeWidget):
         super().__init__(parent)
         self.session = session
         self._items: dict[str, QTreeWidgetItem] = {}
-        self._counts: dict[str, int] = {}
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="metassl-count")
         self.setColumnCount(len(HEADERS))
         self.setHeaderLabels(list(HEADERS))
@@ -82,7 +81,7 @@ class VolumeList(QTreeWidget):
         project = self.session.project
         with QSignalBlocker(self):
             self.clear()
-            self._items, self._counts = {}, {}
+            self._items = {}
             for record in [] if project is None else project.volumes():
                 item = QTreeWidgetItem([record.name, record.role, "", ""])
                 item.setToolTip(NAME, record.name)
