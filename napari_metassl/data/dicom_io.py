@@ -33,6 +33,7 @@ from napari_metassl.data.itk_io import (
 from napari_metassl.errors import FileProblem
 
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
+PREAMBLE = 132  # bytes: 128 of anything, then "DICM"
 SERIES, DESCRIPTION, IMAGE_TYPE = "0020|000e", "0008|103e", "0008|0008"
 POSITION, ORIENTATION = "0020|0032", "0020|0037"
 SLOPE, INTERCEPT = "0028|1053", "0028|1052"
@@ -97,12 +98,17 @@ def _placed_stack(path: Path) -> tuple[list[_Slice], Floats | None]:
 
 
 def is_dicom_file(path: Path) -> bool:
-    """Whether a file says it is DICOM: by its suffix, or by ``DICM`` after the preamble."""
+    """Whether a file says it is DICOM: by its suffix, or by ``DICM`` after the preamble.
+
+    Files that hold nothing are not opened: reading a pipe or a kernel log can wait for ever.
+    """
     if path.suffix.lower() in DICOM_SUFFIXES:
         return True
     try:
+        if not path.is_file() or path.stat().st_size < PREAMBLE:
+            return False
         with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
+            return file.read(PREAMBLE)[-4:] == b"DICM"
     except OSError:
         return False
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QApplication,
@@ -28,6 +28,7 @@ from napari_metassl.errors import MetaSSLError
 from napari_metassl.widgets.components import label, row, set_tone
 
 LABELED, VALIDATION = 1, 2
+TYPING_RESTS_MS = 300  # half a path can name a folder too, and "/" is a slow one to list
 UNKNOWN = "The volumes of the images folder are listed here."
 
 
@@ -66,8 +67,10 @@ class NewProjectDialog(QDialog):
         layout.addWidget(self.summary)
         layout.addWidget(self.problem)
         layout.addWidget(buttons)
-        self.images.textChanged.connect(self._list_volumes)
-        self.labels.textChanged.connect(self._list_volumes)
+        self._typing = QTimer(self, singleShot=True, interval=TYPING_RESTS_MS)
+        self._typing.timeout.connect(self._list_volumes)
+        self.images.textChanged.connect(self._list_soon)
+        self.labels.textChanged.connect(self._list_soon)
         self.table.itemChanged.connect(self._on_ticked)
 
     def accept(self) -> None:
@@ -101,6 +104,8 @@ class NewProjectDialog(QDialog):
         )
 
     def _make(self) -> Project:
+        if self._typing.isActive():
+            self._list_volumes()
         names = [part.strip() for part in self.classes.text().split(",") if part.strip()]
         if not self.images.text().strip() or not self.folder.text().strip():
             raise MetaSSLError("Choose the folder of the images and a folder for the project.")
@@ -114,8 +119,12 @@ class NewProjectDialog(QDialog):
             class_names=names or None,
         )
 
+    def _list_soon(self, _path: str) -> None:
+        self._typing.start()
+
     def _list_volumes(self) -> None:
         """List what the images folder holds; tick what has a label as labeled."""
+        self._typing.stop()
         self.table.setRowCount(0)
         try:
             labels = self._files(self.labels)

@@ -1,6 +1,8 @@
 """DICOM series: pydicom's own test files, and series made from one of them."""
 
+import os
 import shutil
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from nibabel.testing import data_path
 from pydicom.uid import generate_uid
 from scipy.spatial.transform import Rotation
 
+from napari_metassl.data.dicom_io import is_dicom_file
 from napari_metassl.data.file_checks import FileNote
 from napari_metassl.data.volume_io import list_volumes, read_geometry, read_volume, write_labels
 from napari_metassl.errors import FileProblem
@@ -176,3 +179,17 @@ def test_series_folders_are_listed_beside_files(tmp_path):
     make_series(tmp_path / "p02", count=2)
     assert list(list_volumes(tmp_path)) == ["p01", "p02"]
     assert list(list_volumes(tmp_path / "p01")) == ["p01"]
+
+
+def test_what_cannot_be_read_to_an_end_is_not_opened(tmp_path):
+    """A pipe nobody writes to, and a file of /proc, made a listing of folders wait for ever."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    os.mkfifo(folder / "pipe")
+    (folder / "empty").touch()
+    reader = threading.Thread(target=list_volumes, args=(tmp_path,), daemon=True)
+    reader.start()
+    reader.join(10)
+    assert not reader.is_alive()
+    assert list_volumes(tmp_path) == {}
+    assert not is_dicom_file(folder / "pipe")

@@ -13,8 +13,9 @@ from qtpy.QtTest import QTest
 from window_driver import Window, click, wait_until
 
 from napari_metassl.data.project import Project
+from napari_metassl.data.volume_io import list_volumes
 from napari_metassl.jobs.job import Job, JobStatus
-from napari_metassl.widgets import project_actions
+from napari_metassl.widgets import new_project_dialog, project_actions
 from napari_metassl.widgets.new_project_dialog import LABELED, VALIDATION, NewProjectDialog
 from napari_metassl.widgets.recent_projects import recent_projects
 from napari_metassl.widgets.volume_list import CORRECTED, NAME, PREDICTION, ROLE
@@ -58,14 +59,21 @@ def test_volumes_with_role_and_status(window: Window, project: Project) -> None:
     assert rows(window)["p4"][2] == ""
 
 
-def test_new_project_by_ticking_and_by_lists(qtbot: Any, project: Project, tmp_path: Path) -> None:
+def test_new_project_by_ticking_and_by_lists(
+    qtbot: Any, project: Project, tmp_path: Path, monkeypatch: Any
+) -> None:
     dialog = NewProjectDialog()
     qtbot.addWidget(dialog)
     dialog.show()
+    listed: list[Path] = []
+    monkeypatch.setattr(
+        new_project_dialog, "list_volumes", lambda f: listed.append(f) or list_volumes(f)
+    )
     QTest.keyClicks(dialog.images, str(tmp_path / "images"))
-    assert dialog.table.rowCount() == 6
+    wait_until(lambda: dialog.table.rowCount() == 6)
     QTest.keyClicks(dialog.labels, str(tmp_path / "labels"))
-    assert "3 labeled" in dialog.summary.text()
+    wait_until(lambda: "3 labeled" in dialog.summary.text())
+    assert set(listed) == {tmp_path / "images", tmp_path / "labels"}  # not "/" on the way there
     click(dialog.create)
     assert "Choose" in dialog.problem.text() and dialog.made is None
 
