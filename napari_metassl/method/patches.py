@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from napari_metassl.errors import MetaSSLError
+from napari_metassl.method.augmentation import Augmentation
 from napari_metassl.method.batch import Batch
 from napari_metassl.method.training_config import TrainingConfig
 from napari_metassl.method.training_volume import NO_LABEL, TrainingVolume
@@ -66,8 +67,8 @@ class PatchSource:
         free = np.array(self.volume.spatial_shape) - self.patch
         return np.where(free > 0, np.clip(start, 0, np.maximum(free, 0)), free // 2)
 
-    def cut(self, start: npt.NDArray[np.int64], with_labels: bool) -> list[npt.NDArray[np.generic]]:
-        """Image (channels, z, y, x), label, corrected and valid (z, y, x) of one patch."""
+    def cut(self, start: npt.NDArray[np.int64]) -> list[npt.NDArray[np.generic]]:
+        """Image (channels, z, y, x), label, corrected and valid (1, z, y, x) of one patch."""
         stop = start + self.patch
         shape = self.volume.spatial_shape
         inside = tuple(
@@ -80,11 +81,11 @@ class PatchSource:
         label = np.full(self.patch, NO_LABEL, np.int16)
         corrected, valid = np.zeros(self.patch, bool), np.zeros(self.patch, bool)
         valid[target] = True
-        if with_labels and self.volume.label is not None:
+        if self.volume.label is not None:
             label[target] = self.volume.label[inside]
             if self.volume.corrected is not None:
                 corrected[target] = self.volume.corrected[inside]
-        return [image, label, corrected, valid]
+        return [image, label[None], corrected[None], valid[None]]
 
 
 class PatchSampler:
@@ -110,6 +111,7 @@ class PatchSampler:
     ) -> None:
         self.config = config
         self.rank = rank
+        self._augment = Augmentation(config)
         patch = config.patch_size if config.spatial_dims == 3 else (1, *config.patch_size)
         rng = np.random.default_rng([config.seed, rank])
         sources = [PatchSource(volume, patch, rng) for volume in volumes]
@@ -129,10 +131,12 @@ class PatchSampler:
         items = [self._labeled_item(rng, n) for n in range(self.config.batch_labeled)]
         if self.unlabeled and self.config.unlabeled_loss != "none":
             items += [self._unlabeled_item(rng) for _ in range(self.config.batch_unlabeled)]
-        tensors = [_stacked(parts, self.config.spatial_dims) for parts in zip(*items, strict=True)]
-        return Batch(*tensors)
+        image, *known = (torch.stack(parts) for parts in zip(*items, strict=True))
+        label, corrected, valid = (part.squeeze(1) for part in known)
+        batch = Batch(image, label, corrected, valid)
+        return batch if self.config.spatial_dims == 3 else batch.map(lambda part: part.squeeze(-3))
 
-    def _labeled_item(self, rng: np.random.Generator, n: int) -> list[npt.NDArray[np.generic]]:
+    def _labeled_item(self, rng: np.random.Generator, n: int) -> list[Tensor]:
         """Draw the n-th labeled item; the first of several is fully labeled where any volume is.
 
         A batch of corrections alone would make a region's mean out of a few contradicted voxels.
@@ -146,21 +150,12 @@ class PatchSampler:
             source = self.full[rng.integers(len(self.full))]
             around = rng.random() < self.config.foreground_share
             start = source.centered_start(rng) if around else source.random_start(rng)
-        return self._flipped(source.cut(start, with_labels=True), rng)
+        return self._augment(source.cut(start), rng)
 
-    def _unlabeled_item(self, rng: np.random.Generator) -> list[npt.NDArray[np.generic]]:
+    def _unlabeled_item(self, rng: np.random.Generator) -> list[Tensor]:
         """Draw anywhere; what happens to be corrected there counts as corrected."""
         source = self.unlabeled[rng.integers(len(self.unlabeled))]
-        return self._flipped(source.cut(source.random_start(rng), with_labels=True), rng)
-
-    def _flipped(
-        self, parts: list[npt.NDArray[np.generic]], rng: np.random.Generator
-    ) -> list[npt.NDArray[np.generic]]:
-        allowed = self.config.flip_axes
-        axes = range(self.config.spatial_dims) if allowed is None else allowed
-        # axes count from the end: the image has its channels in front, a slice its z
-        chosen = [axis - self.config.spatial_dims for axis in axes if rng.random() < 0.5]
-        return [np.flip(part, tuple(chosen)) for part in parts] if chosen else parts
+        return self._augment(source.cut(source.random_start(rng)), rng)
 
 
 def _centers(volume: TrainingVolume, rng: np.random.Generator) -> list[npt.NDArray[np.int64]]:
@@ -181,8 +176,3 @@ def _centers(volume: TrainingVolume, rng: np.random.Generator) -> list[npt.NDArr
         rng.choice(voxels, CENTERS_KEPT, replace=False) if len(voxels) > CENTERS_KEPT else voxels
         for voxels in found
     ]
-
-
-def _stacked(parts: Sequence[npt.NDArray[np.generic]], spatial_dims: int) -> Tensor:
-    stacked = torch.from_numpy(np.stack(parts))
-    return stacked.squeeze(-3) if spatial_dims == 2 else stacked

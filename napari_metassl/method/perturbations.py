@@ -1,4 +1,4 @@
-"""Changes of an image that leave every voxel in its place."""
+"""What strategies do to a batch where it lies: noise, strong views, CutMix; no voxel moves."""
 
 from __future__ import annotations
 
@@ -22,39 +22,29 @@ def add_noise(image: Tensor, strength: float = 0.1) -> Tensor:
     return image + noise.mul_(_spread(image))
 
 
-def change_intensity(image: Tensor, strength: float = 0.1, noisy: float = 0.3) -> Tensor:
-    """Contrast and brightness of every item and channel at random, noise in some items.
-
-    MONAI's array transforms do the same one item at a time and on the CPU, with the noise made in
-    float64; here the whole batch changes where it lies.
+def change_strongly(image: Tensor, strength: float = 0.3, noisy: float = 0.8) -> Tensor:
+    """Return the strong view of FixMatch: contrast, brightness, a gamma-like curve and noise.
 
     Parameters
     ----------
     image
         (B, channels, *spatial).
     strength
-        Largest relative change of contrast, largest shift and noise in standard deviations.
+        Largest relative change of contrast and of the curve's bend; largest shift and noise in
+        standard deviations.
     noisy
         Part of the items that receive noise.
     """
-    per_channel = (*image.shape[:2], *([1] * (image.ndim - 2)))
-    contrast = 1.0 + strength * _uniform(per_channel, image)
-    shift = strength * _uniform(per_channel, image) * _spread(image)
+    spread = _spread(image)
     center = image.mean(dim=tuple(range(2, image.ndim)), keepdim=True)
+    contrast = 1.0 + strength * _uniform(spread.shape, image)
+    shift = strength * _uniform(spread.shape, image) * spread
     changed = (image - center) * contrast + (center + shift)
     chosen = torch.nonzero(torch.rand(len(image), device=image.device) < noisy).flatten()
     if len(chosen):
         changed[chosen] = add_noise(changed[chosen], strength)
-    return changed
-
-
-def change_strongly(image: Tensor) -> Tensor:
-    """Return the strong view of FixMatch: intensity, gamma-like curve and noise."""
-    changed = change_intensity(image, strength=0.3, noisy=0.8)
-    spread = _spread(image)
-    per_item = (len(image), *([1] * (image.ndim - 1)))
-    bend = 0.3 * _uniform(per_item, image)
-    return changed + bend * torch.tanh(changed / spread) * spread
+    bend = strength * _uniform(spread.shape, image)
+    return changed + bend * torch.tanh(changed / spread.clamp_min(1e-6)) * spread
 
 
 def cut_mix(batch: Batch, largest: float = 0.5) -> Batch:

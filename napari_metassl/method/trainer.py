@@ -18,7 +18,6 @@ from napari_metassl.method.batch import Batch
 from napari_metassl.method.losses import LossTerms, MetaSSLLoss, NotFiniteError
 from napari_metassl.method.optimization import make_fabric, make_optimizer, polynomial_rate
 from napari_metassl.method.patches import PatchSampler
-from napari_metassl.method.perturbations import change_intensity
 from napari_metassl.method.placing import pick_device
 from napari_metassl.method.step_report import StepReport
 from napari_metassl.method.strategies import make_strategy
@@ -201,12 +200,10 @@ class Trainer:
                 yield batch.map(Tensor.pin_memory).to(self._device)
 
     def _learn(self, batch: Batch) -> LossTerms:
-        """One step: change the batch, predict, weigh, and move the weights."""
+        """One step: predict, weigh, and move the weights."""
         torch.manual_seed(self._step_seed())
         self._strategy.train()
-        batch = batch.to(self._device)
-        image = change_intensity(batch.image) if self.config.intensity_changes else batch.image
-        batch = self._strategy.prepare(Batch(image, batch.label, batch.corrected, batch.valid))
+        batch = self._strategy.prepare(batch.to(self._device))
         logits = self._module(batch.image)
         terms = self._loss(
             logits,

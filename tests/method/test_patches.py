@@ -8,7 +8,12 @@ from napari_metassl.method.training_volume import TrainingVolume
 
 
 def config(**changes) -> TrainingConfig:
-    usual = {"patch_size": (8, 8, 8), "batch_labeled": 2, "batch_unlabeled": 2}
+    usual = {
+        "patch_size": (8, 8, 8),
+        "batch_labeled": 2,
+        "batch_unlabeled": 2,
+        "intensity_changes": False,
+    }
     return TrainingConfig(**(usual | changes))
 
 
@@ -160,3 +165,18 @@ def test_a_volume_that_does_not_fit_itself_is_refused(arguments, words):
     usual = {"name": "v", "image": np.zeros((1, 4, 4, 4), np.float32)}
     with pytest.raises(MetaSSLError, match=words):
         TrainingVolume(**(usual | arguments))
+
+
+def test_intensity_changes_leave_voxels_in_place_and_labels_as_they_are():
+    label = np.zeros((8, 8, 8), np.int16)
+    label[..., 4:] = 1
+    volume = TrainingVolume("two halves", label[None].astype(np.float32), label)
+    sampler = PatchSampler([volume], config(intensity_changes=True, batch_unlabeled=0))
+    images = []
+    for step in range(8):
+        batch = sampler.batch(step)
+        dark, bright = batch.image[:, 0][batch.label == 0], batch.image[:, 0][batch.label == 1]
+        assert bright.mean() - dark.mean() > 0.7 and bright.std() < 0.2
+        images.append(batch.image)
+    assert len({image.mean().item() for image in images}) == 8
+    assert (sampler.batch(3).image == images[3]).all()
