@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -17,18 +18,33 @@ OUT = Path(__file__).parent / "out" / "bench.json"
 
 @dataclass(frozen=True)
 class Figure:
-    """One line of the table; `ratio` is baseline over ours, so above 1 is better than it."""
+    """One line of the table.
+
+    Attributes
+    ----------
+    better
+        Whether less (a time, an amount of memory) or more (a rate) is better.
+    """
 
     name: str
     ours: float
     baseline: float
     unit: str
     note: str
+    better: Literal["less", "more"] = "less"
 
     @property
     def ratio(self) -> float:
-        """How many times less ours needs than the baseline."""
+        """How many times better ours is than the baseline: above 1 is better."""
+        if self.better == "more":
+            return self.ours / self.baseline
         return self.baseline / self.ours
+
+    def as_row(self) -> dict[str, str | float]:
+        """Return what ``bench.json`` keeps of it."""
+        row = asdict(self) | {"ratio": self.ratio}
+        del row["better"]  # the ratio says it already
+        return row
 
 
 def median_ms(action: Callable[[], object], repeats: int = 5) -> float:
@@ -50,5 +66,4 @@ def report(figures: Sequence[Figure]) -> None:
         table.add_row(figure.name, ours, baseline, f"{figure.ratio:,.1f}", figure.note)
     Console().print(table)
     OUT.parent.mkdir(exist_ok=True)
-    rows = [asdict(figure) | {"ratio": figure.ratio} for figure in figures]
-    OUT.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    OUT.write_text(json.dumps([figure.as_row() for figure in figures], indent=1), encoding="utf-8")

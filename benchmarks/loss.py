@@ -1,86 +1,97 @@
-"""The heterogeneous loss, forward and backward, against one cross-entropy per region."""
+"""The heterogeneous loss, forward and backward, against one cross-entropy per region.
+
+Time, and the most memory needed at once: what is kept for the backward pass, temporaries, and
+the gradients of both predictions. Logits and labels do not count, they are there all the time.
+"""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from benchmarks.figures import Figure, median_ms
+from benchmarks.memory import peak_bytes
+from benchmarks.straightforward import straightforward
 from napari_metassl.method.losses import MetaSSLLoss
 from napari_metassl.method.training_config import LossConfig
 
 SIZES = ((2, 2, 112, 112, 80), (12, 4, 256, 256))
 CONSISTENCY = 0.1
+FIXED = LossConfig(threshold_momentum=0.0)
+"""Thresholds that stay at the cap, the same for both."""
 
 
 def measure() -> list[Figure]:
-    """Time one symmetric step's loss at the sizes of a 3D and of a 2D training."""
-    return [_one_size(size) for size in SIZES]
+    """Measure one symmetric step's loss at the sizes of a 3D and of a 2D training."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return [figure for size in SIZES for figure in _one_size(size, device)]
 
 
-def _one_size(size: tuple[int, ...]) -> Figure:
-    torch.manual_seed(0)
-    logits = [torch.randn(size).mul_(3).requires_grad_() for _ in range(2)]
-    label = torch.randint(0, size[1], (size[0], *size[2:]))
-    label[size[0] // 2 :] = -1
-    loss = MetaSSLLoss(classes=size[1])
+def _one_size(size: tuple[int, ...], device: torch.device) -> list[Figure]:
+    step = LossStep(size, device)
+    step.check()
 
     def ours() -> None:
-        loss(logits, label, consistency=CONSISTENCY).total.backward()
+        step.ours()
+        _wait(device)
 
     def baseline() -> None:
-        straightforward(logits, label, loss.config).backward()
+        step.baseline()
+        _wait(device)
 
-    note = " x ".join(map(str, size)) + f", {torch.get_num_threads()} threads"
+    where = f"{torch.get_num_threads()} threads" if device.type == "cpu" else "GPU"
+    note = " x ".join(map(str, size)) + f", {where}"
     name = "loss, forward and backward"
-    return Figure(name, median_ms(ours), median_ms(baseline, 3), "ms", note)
-
-
-def straightforward(logits: list[Tensor], label: Tensor, config: LossConfig) -> Tensor:
-    """Compute the same kind of loss with a masked cross-entropy per region and direction."""
-    labeled = int((label.flatten(1)[:, 0] >= 0).sum())
-    total = torch.zeros(())
-    for own, other in (logits, logits[::-1]):
-        manual = label[:labeled]
-        one_hot = F.one_hot(manual, own.shape[1]).movedim(-1, 1)
-        soft = own[:labeled].softmax(1)
-        overlap = 2 * (soft * one_hot).sum() / ((soft**2).sum() + one_hot.sum())
-        total = total + 0.5 * (F.cross_entropy(own[:labeled], manual) + 1 - overlap)
-        parts = _regions(own[:labeled], own[:labeled], other[:labeled])
-        total = total + CONSISTENCY * _per_region(
-            own[:labeled], manual, parts, config.weights_labeled.values
-        )
-        taught = other[labeled:].argmax(1)
-        parts = _regions(other[labeled:], own[labeled:], other[labeled:])
-        total = total + CONSISTENCY * _per_region(
-            own[labeled:], taught, parts, config.weights_unlabeled.values
-        )
-    return total
-
-
-def _regions(deciding: Tensor, first: Tensor, second: Tensor) -> list[Tensor]:
-    confidence, label = deciding.detach().softmax(1).max(1)
-    confident = confidence > 0.9
-    agree = first.argmax(1) == second.argmax(1)
-    unanimous = agree & confident
+    need, baseline_need = (peak_bytes(action, device) / 2**20 for action in (ours, baseline))
     return [
-        unanimous & (label == 0),
-        unanimous & (label != 0),
-        agree & ~confident,
-        ~agree & confident,
-        ~agree & ~confident,
+        Figure(name, median_ms(ours), median_ms(baseline, 3), "ms", note),
+        Figure(f"{name}: peak memory", need, baseline_need, "MiB", note),
     ]
 
 
-def _per_region(
-    logits: Tensor, target: Tensor, regions: list[Tensor], weights: tuple[float, ...]
-) -> Tensor:
-    total = torch.zeros(())
-    for region, weight in zip(regions, (weights[0], *weights), strict=True):
-        entropy = F.cross_entropy(logits, target, reduction="none") * region
-        total = total + weight * entropy.sum() / (region.sum() + 1)
-    return total
+class LossStep:
+    """Made-up logits of both predictions with half of the batch labeled; both ways to a gradient.
+
+    Parameters
+    ----------
+    size
+        (B, C, *spatial).
+    device
+        Of all tensors.
+    """
+
+    def __init__(self, size: tuple[int, ...], device: torch.device) -> None:
+        random = torch.Generator().manual_seed(0)
+        self.logits = [
+            torch.randn(size, generator=random).mul_(3).to(device).requires_grad_()
+            for _ in range(2)
+        ]
+        self.labeled = size[0] // 2
+        label = torch.randint(size[1], (size[0], *size[2:]), generator=random)
+        label[self.labeled :] = -1
+        self.label = label.to(device)
+        self.loss = MetaSSLLoss(size[1], FIXED)
+
+    def ours(self) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Total and the gradients of both logits."""
+        total = self.loss(self.logits, self.label, consistency=CONSISTENCY).total
+        return total, torch.autograd.grad(total, self.logits)
+
+    def baseline(self) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Compute the same in the straightforward way."""
+        total = straightforward(
+            self.logits, self.label, FIXED, labeled=self.labeled, consistency=CONSISTENCY
+        )
+        return total, torch.autograd.grad(total, self.logits)
+
+    def check(self) -> None:
+        """Raise unless both ways give the same."""
+        torch.testing.assert_close(self.ours(), self.baseline(), rtol=1e-4, atol=1e-7)
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,15 @@
 
 import sys
 
-from benchmarks import loss, slider, window
+from benchmarks import loss, slider, training, window
 from benchmarks.figures import Figure, report
 
-BENCHMARKS = {"slider": slider.measure, "window": window.measure, "loss": loss.measure}
+BENCHMARKS = {
+    "slider": slider.measure,
+    "window": window.measure,
+    "loss": loss.measure,
+    "training": training.measure,
+}
 
 
 def main(names: list[str]) -> None:

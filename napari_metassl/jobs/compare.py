@@ -20,6 +20,7 @@ from napari_metassl.data.project import Project
 from napari_metassl.errors import JobProblem
 from napari_metassl.jobs.predict import is_predicted, predict_volume
 from napari_metassl.method.placing import Precision
+from napari_metassl.method.review_views import PLAIN_PAIR, review_views
 
 RELEVANT = 0.005
 ENOUGH = 4
@@ -133,13 +134,15 @@ def score_volumes(
 ) -> list[CaseScores]:
     """Score a pair's merged answer against the manual labels of volumes of a project.
 
-    A prediction of this very pair that the project holds is used as it is.
+    It is the plain answer, both networks on the image as it is. A prediction of this very pair
+    that the project holds is used only where the pair's strategy is reviewed plainly as well.
 
     Parameters
     ----------
     look : callable
         Called with the name and the finished share, 0 to 1.
     """
+    reviewed_plainly = review_views(pair.card.strategy) == PLAIN_PAIR
     scores = []
     for number, name in enumerate(names):
         truth = project.load_labels(name)
@@ -147,7 +150,8 @@ def score_volumes(
             raise JobProblem(f"Volume '{name}' has no manual labels; it cannot measure a pair.")
         if look is not None:
             look(name, number / len(names))
-        stored = project.prediction(name) if is_predicted(project, name, pair.card) else None
+        is_there = reviewed_plainly and is_predicted(project, name, pair.card)
+        stored = project.prediction(name) if is_there else None
         prediction = stored or predict_volume(
             pair, project.load_image(name), device=device, precision=precision, cancelled=cancelled
         )

@@ -53,6 +53,8 @@ def evaluate_folder(
 ) -> Evaluation:
     """Score a pair's merged answer on all images that have a label of the same stem.
 
+    It is the plain answer, without the views that some strategies show for review.
+
     Parameters
     ----------
     look : callable

@@ -5,6 +5,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import nn
+
 from napari_metassl.data.model_card import ModelCard
 from napari_metassl.data.model_pair import ModelPair, load_pair
 from napari_metassl.data.prediction import PredictionCard, PredictionPair
@@ -16,12 +19,14 @@ from napari_metassl.jobs.job_run import JobRun
 from napari_metassl.jobs.specs import PredictSpec
 from napari_metassl.method.inference import predict_pair
 from napari_metassl.method.placing import Precision, pick_device
+from napari_metassl.method.review_views import View, review_views
 
 
 def predict_volume(
     pair: ModelPair,
     image: Sequence[Volume],
     *,
+    views: Sequence[View] | None = None,
     device: str = "auto",
     precision: Precision = "auto",
     overlap: float = 0.5,
@@ -30,10 +35,15 @@ def predict_volume(
 ) -> PredictionPair:
     """Predict one volume with both networks, on the volume's own grid.
 
+    The plain answer, the default, is what figures about a pair are taken from; the predictions of
+    a project are made for review, with the views of the pair's strategy.
+
     Parameters
     ----------
     image : sequence of Volume
         One per channel.
+    views : sequence of View or None
+        What each network sees; None: both the plain image.
     progress : callable
         Called with the finished share, 0 to 1.
 
@@ -43,10 +53,11 @@ def predict_volume(
         When `cancelled` says so.
     """
     labels, levels = predict_pair(
-        pair.networks,
+        _networks(pair),
         to_network_grid(image, pair.card),
         patch_size=pair.card.patch_size,
         output_shape=image[0].shape,
+        views=views,
         overlap=overlap,
         device=device,
         precision=precision,
@@ -59,7 +70,10 @@ def predict_volume(
 
 
 def run_predict(spec: PredictSpec, run: JobRun) -> str:
-    """Predict the volumes of `spec` and keep the predictions in the project.
+    """Predict the volumes of `spec` for review and keep the predictions in the project.
+
+    They are the strategy's own two (`napari_metassl.method.review_views`), so their Dice is not
+    that of the pair.
 
     Volumes this very pair has predicted are passed over unless `spec.force`; one that cannot be
     predicted does not hold up the others.
@@ -137,6 +151,7 @@ class _Prediction:
         prediction = predict_volume(
             self.pair,
             self.project.load_image(name),
+            views=review_views(self.pair.card.strategy),
             device=self.spec.device,
             precision=self.spec.precision,
             overlap=self.spec.overlap,
@@ -171,6 +186,19 @@ class _Prediction:
             )
         already = f" {passed_over} had been predicted by this pair before." if passed_over else ""
         return f"Predicted {len(self.done)} volumes with pair '{self.pair.card.name}'.{already}"
+
+
+def _networks(pair: ModelPair) -> tuple[nn.Module, nn.Module]:
+    """Both networks; the first one twice where they are the same, so that it is asked once."""
+    first, second = pair.networks
+    same = pair.card.supervised == pair.card.reference and _same_weights(first, second)
+    return (first, first) if same else (first, second)
+
+
+def _same_weights(first: nn.Module, second: nn.Module) -> bool:
+    """Compare all weights and buffers, wherever they are."""
+    a, b = first.state_dict(), second.state_dict()
+    return a.keys() == b.keys() and all(torch.equal(a[key].cpu(), b[key].cpu()) for key in a)
 
 
 def _fitting_pair(folder: Path, project: Project) -> ModelPair:

@@ -12,18 +12,22 @@ from torch.autograd.function import Function, once_differentiable
 class _Attached(Function):
     @staticmethod
     def forward(
-        ctx: Any, value: Tensor, logits: Tensor, gradient: Callable[[Tensor], Tensor]
+        ctx: Any, value: Tensor, logits: Tensor, gradient: Callable[[Tensor, Tensor], Tensor]
     ) -> Tensor:
-        ctx.gradient, ctx.dtype = gradient, logits.dtype
+        ctx.gradient = gradient
+        ctx.save_for_backward(logits)  # and notice if they are changed in place before it
         return value.clone()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *given: Tensor) -> tuple[Tensor | None, ...]:
-        return None, ctx.gradient(given[0]).to(ctx.dtype), None
+        (logits,) = ctx.saved_tensors
+        return None, ctx.gradient(logits, given[0]), None
 
 
-def attach_gradient(value: Tensor, logits: Tensor, gradient: Callable[[Tensor], Tensor]) -> Tensor:
+def attach_gradient(
+    value: Tensor, logits: Tensor, gradient: Callable[[Tensor, Tensor], Tensor]
+) -> Tensor:
     """Return ``value``, a scalar, as a function of ``logits``.
 
     Parameters
@@ -33,8 +37,8 @@ def attach_gradient(value: Tensor, logits: Tensor, gradient: Callable[[Tensor], 
     logits
         (B, C, *spatial), what the loss depends on.
     gradient
-        Given the gradient of whatever follows with respect to the value, returns that with
-        respect to the logits.
+        Given the logits and the gradient of whatever follows with respect to the value, returns
+        that with respect to the logits.
     """
     attached: Tensor = _Attached.apply(value, logits, gradient)  # type: ignore[no-untyped-call]
     return attached

@@ -23,6 +23,7 @@ from napari_metassl.method.training_config import TrainingConfig
 
 IMAGE = "image"
 PARTS = (IMAGE, "label", "corrected", "valid")
+"""Names of what a patch consists of, in the order of :class:`Batch`."""
 
 
 class Augmentation:
@@ -54,7 +55,15 @@ class Augmentation:
     def __call__(
         self, parts: list[npt.NDArray[np.generic]], rng: np.random.Generator
     ) -> list[Tensor]:
-        """Change image (channels, z, y, x) and, alike in space, label and masks (1, z, y, x)."""
+        """Change image (channels, z, y, x) and, alike in space, label and masks (1, z, y, x).
+
+        Parameters
+        ----------
+        parts
+            In the order of ``PARTS``.
+        rng
+            One number drawn from it decides all changes.
+        """
         self._random.seed(int(rng.integers(2**31)))
         with _plain_tensors():
             changed = self._steps(dict(zip(PARTS, map(torch.from_numpy, parts), strict=True)))

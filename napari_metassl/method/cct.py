@@ -25,7 +25,13 @@ class CrossConsistencyTraining(Strategy):
 
     The features of every scale are perturbed by dropout, noise or feature drop, one of them at
     random for each scale and step. The main decoder learns from labels only (Ouali et al.,
-    Semi-Supervised Semantic Segmentation with Cross-Consistency Training, CVPR 2020).
+    Semi-Supervised Semantic Segmentation with Cross-Consistency Training, CVPR 2020; there with
+    several auxiliary decoders, a mean squared difference, and the innermost features perturbed).
+
+    Raises
+    ------
+    MetaSSLError
+        If the network has no encoder and decoder.
     """
 
     links = (Link(0, 1), Link(1, None))
@@ -64,19 +70,26 @@ class CrossConsistencyTraining(Strategy):
 
 
 def drop_features(features: Tensor, rate: float = 0.3) -> Tensor:
-    """Dropout of whole channels, (B, channels, *spatial)."""
+    """Dropout of whole channels of (B, channels, *spatial); what is kept is divided by 1 - rate."""
     kept = torch.rand(features.shape[:2], device=features.device) >= rate
     return features * kept.view(*kept.shape, *[1] * (features.ndim - 2)) / (1.0 - rate)
 
 
 def noisy_features(features: Tensor, strength: float = 0.3) -> Tensor:
-    """Multiply every feature by 1 + uniform noise of that strength."""
+    """F-Noise: multiply every feature by 1 + n, with n uniform in -strength..strength.
+
+    CCT of Ouali et al. 2020, whose strength is 0.3 too.
+    """
     noise = torch.rand_like(features).mul_(2.0 * strength).sub_(strength)
     return features * (1.0 + noise)
 
 
 def without_strongest(features: Tensor) -> Tensor:
-    """Feature drop: remove the places whose mean activation is near the item's largest."""
+    """F-Drop: remove the places of (B, channels, *spatial) with the strongest mean activation.
+
+    Those at least 0.7 to 0.9 (drawn anew each time) of the item's largest; CCT of Ouali et al.
+    2020.
+    """
     strength = features.detach().mean(dim=1, keepdim=True)
     largest = strength.amax(dim=tuple(range(1, features.ndim)), keepdim=True)
     share = torch.empty(1, device=features.device).uniform_(0.7, 0.9)
@@ -84,12 +97,20 @@ def without_strongest(features: Tensor) -> Tensor:
 
 
 PERTURBATIONS = (drop_features, noisy_features, without_strongest)
+"""One of them is drawn for every scale and step."""
 
 
 def find_encoder(network: nn.Module, patch_size: Sequence[int]) -> tuple[list[str], list[str]]:
     """Names of the encoder's innermost modules, and of the last one at every scale.
 
     The encoder is what a forward pass runs through up to the smallest feature map.
+
+    Parameters
+    ----------
+    network
+        Left as it was; it sees one image of zeros, in evaluation mode.
+    patch_size
+        (z, y, x) or (y, x) of that image.
 
     Raises
     ------

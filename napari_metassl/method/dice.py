@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import reduce
+
 import torch
 from torch import Tensor
 
+from napari_metassl.method.regions import softmax
 from napari_metassl.method.voxel_kinds import Known
 
 SMOOTH = 1e-5
+"""s in the formula: a class that is nowhere has Dice 1."""
 
 
 class SoftDice:
@@ -16,10 +20,13 @@ class SoftDice:
     .. math:: 1 - \frac1C \sum_k \frac{2 I_k + s}{S_k + s}, \qquad
         I_k = \sum_v p_k y_k, \quad S_k = \sum_v p_k^2 + y_k^2, \quad s = 10^{-5}
 
+    with p the softmax and y 1 in voxels of the class, else 0 (Milletari et al., V-Net, 3DV 2016,
+    whose denominators are squared too; there for one class).
+
     Parameters
     ----------
-    probability
-        (B, C, *spatial) softmax.
+    logits
+        (B, C, *spatial); not kept.
     known
         Labels; voxels without one do not count.
 
@@ -27,45 +34,49 @@ class SoftDice:
     ----------
     value
         Scalar, without gradient.
+    items
+        The stretch of the batch that holds all labeled items; no other has a gradient.
     """
 
-    def __init__(self, probability: Tensor, known: Known) -> None:
-        items = known.labeled.flatten(1).any(dim=1).nonzero().flatten().tolist()
+    def __init__(self, logits: Tensor, known: Known) -> None:
+        items = known.labeled.view(torch.uint8).flatten(1).amax(dim=1).nonzero().flatten().tolist()
         # one stretch of the batch: no copies, and what is unlabeled in between is masked anyhow
-        self._items = slice(items[0], items[-1] + 1) if items else slice(0)
-        self._label = known.label[self._items]
-        self._probability = probability[self._items]
-        self._labeled = known.labeled[self._items].to(probability.dtype)
+        self.items = slice(items[0], items[-1] + 1) if items else slice(0)
+        self._label = known.label[self.items]
+        self._labeled = known.labeled[self.items]
+        probability = softmax(logits[self.items])
+        labeled = self._labeled.to(probability.dtype)
         overlap, sizes = [], []
-        for k, p in enumerate(self._probability.unbind(dim=1)):
-            truth = self._truth(k)
+        for k, p in enumerate(probability.unbind(dim=1)):
+            truth = (self._label == k).to(p.dtype)
             overlap.append((p * truth).sum())
-            sizes.append((p * p).mul_(self._labeled).sum() + truth.sum())
+            sizes.append((p * p).mul_(labeled).sum() + truth.sum())
         self._overlap = torch.stack(overlap) * 2.0 + SMOOTH
         self._size = torch.stack(sizes) + SMOOTH
         self.value = 1.0 - (self._overlap / self._size).mean()
 
-    def add_gradient(self, gradient: Tensor, factor: Tensor) -> None:
-        r"""Add the gradient with respect to the logits, times ``factor``, to ``gradient``.
+    def gradient(self, probability: Tensor, factor: Tensor) -> list[Tensor]:
+        r"""Gradient with respect to the logits of ``items``, times ``factor``, class by class.
 
         With :math:`g_k = dL/dp_k`, the softmax gives
         :math:`dL/dx_k = p_k (g_k - \sum_j p_j g_j)`.
 
         Parameters
         ----------
-        gradient
-            (B, C, *spatial), changed in place.
+        probability
+            (B, C, *spatial) softmax of the logits.
+        factor
+            Scalar tensor.
         """
         scale = factor / len(self._size)
         by_truth = -2.0 * scale / self._size
         by_probability = 2.0 * scale * self._overlap / self._size.square()
+        labeled = self._labeled.to(probability.dtype)
+        classes = probability[self.items].unbind(dim=1)
         parts = []
-        for k, p in enumerate(self._probability.unbind(dim=1)):
-            slope = (p * by_probability[k]).mul_(self._labeled)
-            parts.append(slope.add_(self._truth(k) * by_truth[k]).mul_(p))
-        mean = torch.stack(parts).sum(dim=0) if len(parts) > 2 else parts[0] + parts[1]
-        for k, p in enumerate(self._probability.unbind(dim=1)):
-            gradient[self._items, k].add_(parts[k]).sub_(p * mean)
-
-    def _truth(self, k: int) -> Tensor:
-        return (self._label == k).to(self._probability.dtype)
+        for k, p in enumerate(classes):
+            slope = (p * by_probability[k]).mul_(labeled)
+            truth = (self._label == k).to(p.dtype)
+            parts.append(slope.add_(truth.mul_(by_truth[k])).mul_(p))
+        mean = reduce(torch.add, parts)
+        return [part.addcmul_(p, mean, value=-1.0) for part, p in zip(parts, classes, strict=True)]

@@ -14,6 +14,7 @@ from torch import nn
 from napari_metassl.errors import PairProblem
 from napari_metassl.method.placing import Precision, first_placing
 from napari_metassl.method.planes import PlaneFinisher
+from napari_metassl.method.review_views import View, through_views
 from napari_metassl.method.window_pass import Watch, WindowPass
 
 Bytes = npt.NDArray[np.uint8]
@@ -27,6 +28,7 @@ def predict_pair(  # noqa: PLR0913
     *,
     patch_size: Sequence[int],
     output_shape: Sequence[int] | None = None,
+    views: Sequence[View] | None = None,
     overlap: float = 0.5,
     device: str | torch.device = "auto",
     precision: Precision = "auto",
@@ -43,20 +45,20 @@ def predict_pair(  # noqa: PLR0913
         Usually (supervised, reference), with the same classes; moved to the device to stay there.
     image
         (channels, Z, Y, X), normalised and on the networks' grid.
-    patch_size
-        Window: three sides, or two for 2D networks, which go through the volume slice by slice.
+    patch_size, overlap
+        Window: three sides, or two for 2D networks, which go through the volume slice by slice;
+        part of it that neighbours share, at least 0 and below 1.
     output_shape
         (Z, Y, X) of the volume's own grid over the same extent; None for the image's grid.
-    overlap
-        Part of the window shared by neighbours, at least 0 and below 1.
+    views
+        What each network sees; None: all the plain image, without dropout.
     device, precision
         'auto': CUDA with 16-bit mixed precision where there is one, else the CPU in float32.
     batch
         Windows fed to the networks together; None chooses for the device.
-    progress, cancelled
-        Told the finished part, 0..1; asked before every batch of windows, True stops.
-    notice
-        Told in a sentence when a slower way is taken, for memory or precision (else a warning).
+    progress, cancelled, notice
+        Told the finished part, 0..1; asked before every batch of windows, True stops; told in a
+        sentence when a slower way is taken, for memory or precision (else a warning).
 
     Returns
     -------
@@ -72,19 +74,19 @@ def predict_pair(  # noqa: PLR0913
     _check_sizes(image, patch, overlap)
     padded, crop = _pad_to_window(image, patch)
     placing = first_placing(device, precision, batch, dims=len(patch))
-    own_shape = image.shape[1:] if output_shape is None else output_shape
-    finisher = PlaneFinisher(len(networks), image.shape[1:], own_shape)
+    finisher = PlaneFinisher(len(networks), image.shape[1:], output_shape or image.shape[1:])
+    asked, shown = through_views(networks, padded, views)
     with _evaluating(networks, placing.device):
         watch = Watch(progress, cancelled, notice or _warn)
-        window_pass = WindowPass(networks, padded, (patch, overlap), placing, watch)
-        for probabilities in window_pass.finished_planes():
+        windows = WindowPass(asked, shown, (patch, overlap), placing, watch, channels=len(image))
+        for probabilities in windows.finished_planes():
             finisher.add(probabilities[:, :, crop[0], crop[1], crop[2]])
     return finisher.labels, finisher.levels
 
 
 @contextmanager
 def _evaluating(networks: Sequence[nn.Module], device: torch.device) -> Iterator[None]:
-    """Networks on the device without dropout; afterwards in the mode they were in."""
+    """Networks on the device in evaluation mode; afterwards in the mode they were in."""
     modes = [(m, m.training) for network in networks for m in network.modules()]
     for network in networks:
         network.to(device).eval()

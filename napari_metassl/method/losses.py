@@ -11,39 +11,31 @@ from torch import Tensor
 
 from napari_metassl.errors import MetaSSLError
 from napari_metassl.method.attached_gradient import attach_gradient
+from napari_metassl.method.batch_check import (
+    check_batch,
+    check_config,
+    check_consistency,
+    check_counts,
+)
 from napari_metassl.method.dice import SoftDice
+from napari_metassl.method.link import ONE_SIDED, SYMMETRIC, Link, check_links
 from napari_metassl.method.region import Region
 from napari_metassl.method.region_weights import count, region_bins, weight_table
 from napari_metassl.method.regions import (
     Prediction,
-    at_least_float32,
     quadripartition,
     read_prediction,
+    softmax,
 )
 from napari_metassl.method.threshold import AdaptiveThresholds, class_bins
 from napari_metassl.method.training_config import LossConfig
-from napari_metassl.method.voxel_kinds import Kind, Known, check_batch, choose, what_is_known
+from napari_metassl.method.voxel_kinds import Kind, Known, choose, what_is_known
+
+__all__ = ["ONE_SIDED", "SYMMETRIC", "Link", "LossTerms", "MetaSSLLoss", "NotFiniteError"]
 
 
 class NotFiniteError(MetaSSLError):
     """The networks' output, and so the loss, is NaN or infinite."""
-
-
-@dataclass(frozen=True)
-class Link:
-    """One prediction that learns, and the prediction whose labels it learns from.
-
-    ``reference`` None: it learns from manual labels only.
-    """
-
-    prediction: int
-    reference: int | None
-
-
-SYMMETRIC = (Link(0, 1), Link(1, 0))
-"""Two predictions that teach each other."""
-ONE_SIDED = (Link(0, 1),)
-"""The second prediction teaches the first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +90,15 @@ class MetaSSLLoss:
     predictions
         Number of predictions the strategy makes.
 
+    Raises
+    ------
+    MetaSSLError
+        If there are not 2 to 255 classes, or no prediction, or other settings.
+
+    See Also
+    --------
+    docs/plug-and-play.md : the loss in a training loop of your own.
+
     Examples
     --------
     >>> loss = MetaSSLLoss(classes=2)
@@ -110,7 +111,9 @@ class MetaSSLLoss:
     def __init__(
         self, classes: int, config: LossConfig | None = None, *, predictions: int = 2
     ) -> None:
-        self.config = config or LossConfig()
+        self.config = LossConfig() if config is None else config
+        check_counts(classes, predictions)
+        check_config(self.config)
         self.thresholds = AdaptiveThresholds(
             classes,
             self.config.threshold_start,
@@ -136,24 +139,29 @@ class MetaSSLLoss:
         logits
             One (B, C, *spatial) per prediction.
         label
-            (B, *spatial) integer, -1 where there is no label.
+            (B, *spatial) uint8 or int8 to int64, -1 where there is no label.
         corrected
-            (B, *spatial) bool: labeled voxels that are never down-weighted.
+            (B, *spatial) bool: labeled voxels that are never down-weighted. Where there is no
+            label it changes nothing.
         valid
             (B, *spatial) bool: False where there is no image (padding).
         consistency
-            lambda of this step.
+            lambda of this step, at least 0.
         links
             Which prediction learns from which.
 
         Raises
         ------
         NotFiniteError
-            If logits are NaN or infinite.
+            If logits that learn or teach are NaN or infinite.
         MetaSSLError
-            If shapes, classes or labels do not fit, or no voxel is labeled.
+            If shapes, devices, kinds of numbers, classes, labels, lambda or links do not fit, or
+            no voxel is labeled. The thresholds are then as they were.
         """
-        check_batch(logits, label, self.thresholds.classes, corrected, valid)
+        predictions, _, classes = self.thresholds.stored.shape
+        check_batch(logits, label, corrected, valid, expected=(predictions, classes))
+        check_links(links, predictions)
+        check_consistency(consistency)
         known = what_is_known(label, corrected, valid)
         before = self.thresholds.stored.clone()
         try:
@@ -169,7 +177,7 @@ class MetaSSLLoss:
         regions = self._regions(predictions, known, links)
         parts = []
         for link in links:
-            view = _view(link, predictions, regions, known)
+            view = _view(link, predictions, regions, known, self.thresholds)
             parts.append(_link_loss(logits[link.prediction], view, self.config, consistency))
         return LossTerms(
             total=torch.stack([part.total for part in parts]).sum(),
@@ -210,13 +218,20 @@ class _View:
     ----------
     target, region
         (B, *spatial) uint8: the class to learn and the region.
+    trace
+        Scalar, what the logits of the reference left in its thresholds: NaN where one was.
     """
 
+    link: Link
     prediction: Prediction
     target: Tensor
     region: Tensor
     known: Known
-    has_reference: bool
+    trace: Tensor
+
+    @property
+    def has_reference(self) -> bool:
+        return self.link.reference is not None
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,11 +249,13 @@ def _view(
     predictions: Sequence[Prediction],
     regions: dict[tuple[int, int], Tensor],
     known: Known,
+    thresholds: AdaptiveThresholds,
 ) -> _View:
     own = predictions[link.prediction]
+    trace = thresholds.stored[link.prediction if link.reference is None else link.reference].sum()
     if link.reference is None:
         target = choose(known.labeled, known.label, own.label)
-        return _View(own, target, torch.zeros_like(own.label), known, False)
+        return _View(link, own, target, torch.zeros_like(own.label), known, trace)
     target = choose(known.labeled, known.label, predictions[link.reference].label)
     region = choose(
         known.labeled,
@@ -247,68 +264,83 @@ def _view(
     )
     if known.valid is not None:
         region *= known.valid.view(torch.uint8)
-    return _View(own, target, region, known, True)
+    return _View(link, own, target, region, known, trace)
 
 
 def _link_loss(logits: Tensor, view: _View, config: LossConfig, consistency: float) -> _LinkLoss:
     """Weigh the cross-entropy of every voxel by its kind and part; add Dice."""
-    prediction, known = view.prediction, view.known
-    target = view.target.unsqueeze(1).long()
+    target, prediction, known = view.target, view.prediction, view.known
     bins = region_bins(view.region, prediction.label, known.kind)
-    counts, sums = count(bins), count(bins, _cross_entropy(logits, target))
+    entropy = _cross_entropy(logits.detach(), target, prediction.confidence)
+    counts, sums = count(bins), count(bins, entropy)
     hetero = weight_table(counts, config) if view.has_reference else torch.zeros_like(sums)
     plain = torch.zeros_like(sums)
     supervised = slice(Kind.LABELED, Kind.CORRECTED + 1)
     plain[supervised] = 0.5 / counts[supervised].sum()
     table = plain + consistency * hetero
-    dice = SoftDice(prediction.probability, known)
+    dice = SoftDice(logits, known)
 
-    def gradient(factor: Tensor) -> Tensor:
+    def gradient(logits: Tensor, factor: Tensor) -> Tensor:
         """d/dlogits of sum(w CE) + Dice/2; the first is w (softmax - onehot)."""
-        weights = (table * factor).to(dice.value.dtype).flatten()
-        weight = weights.index_select(0, bins.flatten()).view(target.shape)
-        slope = prediction.probability * weight
-        slope.scatter_add_(1, target, weight.neg_())
-        dice.add_gradient(slope, 0.5 * factor)
-        return slope
+        slope = softmax(logits)  # made anew, not kept; changed into the gradient in place
+        of_dice = dice.gradient(slope, 0.5 * factor)
+        weights = (table * factor).to(slope.dtype).flatten()
+        weight = weights.index_select(0, bins.flatten().int()).view(target.shape).unsqueeze(1)
+        slope.mul_(weight).scatter_add_(1, target.long().unsqueeze(1), weight.neg_())
+        for k, part in enumerate(of_dice):
+            slope[dice.items, k].add_(part)
+        return slope.to(logits.dtype)
 
     value = (table * sums).sum().to(dice.value.dtype) + 0.5 * dice.value
     total = attach_gradient(value, logits, gradient)
-    return _report(total, 0.5 * dice.value, view.region, (counts, plain * sums, hetero * sums))
+    return _report(total, 0.5 * dice.value, view, (counts, plain * sums, hetero * sums))
 
 
-@torch.no_grad()
-def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    """-log softmax(logits)[target] of every voxel, (B, 1, *spatial)."""
-    logarithm = logits.detach().to(at_least_float32(logits)).log_softmax(dim=1)
-    return logarithm.gather(1, target).neg_()
+def _cross_entropy(logits: Tensor, target: Tensor, confidence: Tensor) -> Tensor:
+    """-log softmax(logits)[target] of every voxel, (B, *spatial).
+
+    The logit by which the target is behind the most probable class, and what that class costs.
+    """
+    aimed = logits.gather(1, target.long().unsqueeze(1)).squeeze(1)
+    return logits.amax(dim=1).to(confidence.dtype).sub_(aimed).sub_(confidence.log())
 
 
 def _report(
-    total: Tensor, dice: Tensor, region: Tensor, tables: tuple[Tensor, Tensor, Tensor]
+    total: Tensor, dice: Tensor, view: _View, tables: tuple[Tensor, Tensor, Tensor]
 ) -> _LinkLoss:
     """Bring the figures to the host at once: one wait per link on a GPU."""
     counts, plain, hetero = tables
     supervised = plain.sum() + dice
     labeled = hetero[Kind.LABELED] + hetero[Kind.CORRECTED]
     unlabeled = hetero[Kind.UNLABELED]
-    figures = torch.stack([total.detach(), supervised, labeled.sum(), unlabeled.sum()])
-    value, supervised_value, labeled_value, unlabeled_value = figures.tolist()
+    parts = [total.detach(), view.trace, supervised, labeled.sum(), unlabeled.sum()]
+    value, trace, supervised_value, labeled_value, unlabeled_value = torch.stack(parts).tolist()
     kinds = counts.tolist()
     if not any(kinds[Kind.LABELED]) and not any(kinds[Kind.CORRECTED]):
         raise MetaSSLError(
-            "The batch has no labeled voxel, expected at least one for the supervised loss. "
+            "The batch has 0 labeled voxels, expected at least 1 for the supervised loss. "
             "Put a labeled or corrected item into every batch."
         )
-    if not math.isfinite(value):
-        raise NotFiniteError(
-            f"The loss is {value}: the networks' output is not finite. Lower the learning "
-            "rate, or train in full precision."
-        )
+    _check_finite(value, trace, view.link)
     background, foreground, *others = kinds[Kind.UNLABELED]
     voxels = sum(kinds[Kind.UNLABELED])
     shares = tuple(n / voxels for n in (background + foreground, *others)) if voxels else None
-    return _LinkLoss(total, supervised_value, labeled_value, unlabeled_value, shares, region)
+    return _LinkLoss(total, supervised_value, labeled_value, unlabeled_value, shares, view.region)
+
+
+def _check_finite(value: float, trace: float, link: Link) -> None:
+    """Raise where a loss, or what its reference said, is NaN or infinite."""
+    if not math.isfinite(trace) and link.reference is not None:
+        raise NotFiniteError(
+            f"Logits of prediction {link.reference}, which prediction {link.prediction} learns "
+            "from, hold NaN or infinity, expected finite ones. Lower the learning rate, or train "
+            "in full precision."
+        )
+    if not math.isfinite(value):
+        raise NotFiniteError(
+            f"The loss of prediction {link.prediction} is {value}, expected a finite number: its "
+            "logits hold NaN or infinity. Lower the learning rate, or train in full precision."
+        )
 
 
 def _mean_shares(links: Sequence[tuple[float, ...] | None]) -> tuple[float, ...]:

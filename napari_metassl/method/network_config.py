@@ -106,8 +106,15 @@ def fit_patch_size(patch_size: Sequence[int], *configs: NetworkConfig) -> tuple[
     Raises
     ------
     PairProblem
-        If two networks are bound to different window sizes.
+        If two networks are bound to different window sizes, or the patch has not as many sides as
+        the networks have axes.
     """
+    for config in configs:
+        if len(patch_size) != config.spatial_dims:
+            raise PairProblem(
+                f"The patch {tuple(patch_size)} has {len(patch_size)} sides, but "
+                f"{config.architecture} has {config.spatial_dims} axes. Give one side for each."
+            )
     fixed = {size for config in configs if (size := fixed_window(config)) is not None}
     if len(fixed) > 1:
         raise PairProblem(

@@ -12,7 +12,10 @@ from napari_metassl.method.training_config import TrainingConfig
 
 
 def make_fabric(device: torch.device, config: TrainingConfig) -> Fabric:
-    """Set up one device; precision ``auto`` is 16-bit mixed on CUDA and 32-bit elsewhere."""
+    """Set up one device with the precision of ``config``.
+
+    ``auto`` is 16-bit mixed with a scaled loss on CUDA and 32-bit elsewhere.
+    """
     names = {"32": "32-true", "auto": "16-mixed" if device.type == "cuda" else "32-true"}
     return Fabric(
         accelerator=device.type,
@@ -22,7 +25,11 @@ def make_fabric(device: torch.device, config: TrainingConfig) -> Fabric:
 
 
 def make_optimizer(strategy: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
-    """Make the optimizer over all weights of the strategy that learn."""
+    """Make the optimizer over all weights of the strategy that learn.
+
+    AdamW (Loshchilov & Hutter, Decoupled Weight Decay Regularization, ICLR 2019), or SGD with
+    momentum 0.9; learning rate and weight decay are those of ``config``.
+    """
     weights = [weight for weight in strategy.parameters() if weight.requires_grad]
     decay = config.weight_decay
     if config.optimizer == "sgd":
@@ -31,5 +38,8 @@ def make_optimizer(strategy: nn.Module, config: TrainingConfig) -> torch.optim.O
 
 
 def polynomial_rate(step: int, config: TrainingConfig) -> float:
-    """Learning rate of a step: lr (1 - t/T)^0.9."""
+    """Learning rate of a step (0-based): lr (1 - t/T)^0.9, with T all steps of ``config``.
+
+    The "poly" schedule (Chen et al., DeepLab, TPAMI 2018).
+    """
     return config.learning_rate * math.pow(1.0 - step / config.steps, 0.9)

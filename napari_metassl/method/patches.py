@@ -34,6 +34,13 @@ class PatchSource:
         (z, y, x) voxels.
     rng
         Chooses the centres that are remembered.
+
+    Attributes
+    ----------
+    air
+        (channels, 1, 1, 1), smallest intensity of every channel: what padding is filled with.
+    centers
+        Flat indices of voxels worth a patch, one array per class; empty without labels.
     """
 
     def __init__(
@@ -100,6 +107,12 @@ class PatchSampler:
     rank
         Number of this process among several, which draw different patches.
 
+    Attributes
+    ----------
+    full, partly, unlabeled
+        Fully and sparsely labeled volumes, and those with unlabeled voxels: ``partly`` ones are
+        among these too.
+
     Raises
     ------
     MetaSSLError
@@ -126,7 +139,7 @@ class PatchSampler:
         self.unlabeled = [source for source in sources if not source.volume.is_fully_labeled]
 
     def batch(self, step: int) -> Batch:
-        """Draw the batch of a step."""
+        """Draw the batch of a step (0-based), on the CPU."""
         rng = np.random.default_rng([self.config.seed, self.rank, step])
         items = [self._labeled_item(rng, n) for n in range(self.config.batch_labeled)]
         if self.unlabeled and self.config.unlabeled_loss != "none":

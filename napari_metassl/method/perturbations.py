@@ -17,6 +17,13 @@ def add_noise(image: Tensor, strength: float = 0.1) -> Tensor:
     ----------
     image
         (B, channels, *spatial).
+    strength
+        Standard deviation of the noise, in standard deviations of each item and channel.
+
+    Returns
+    -------
+    Tensor
+        A new image of the same shape.
     """
     noise = torch.randn_like(image).mul_(strength).clamp_(-2.0 * strength, 2.0 * strength)
     return image + noise.mul_(_spread(image))
@@ -34,6 +41,11 @@ def change_strongly(image: Tensor, strength: float = 0.3, noisy: float = 0.8) ->
         standard deviations.
     noisy
         Part of the items that receive noise.
+
+    Returns
+    -------
+    Tensor
+        A new image of the same shape; every voxel is where it was.
     """
     spread = _spread(image)
     center = image.mean(dim=tuple(range(2, image.ndim)), keepdim=True)
@@ -50,7 +62,9 @@ def change_strongly(image: Tensor, strength: float = 0.3, noisy: float = 0.8) ->
 def cut_mix(batch: Batch, largest: float = 0.5) -> Batch:
     """Exchange one box, up to ``largest`` of every side, between neighbours of the batch.
 
-    Image, labels and masks move together, so every voxel keeps what is known of it.
+    Image, labels and masks move together, so every voxel keeps what is known of it (Yun et al.,
+    CutMix, ICCV 2019; there the labels of whole images are mixed). A batch of one is left as it
+    is.
     """
     if len(batch.image) < 2:
         return batch

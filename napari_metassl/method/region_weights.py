@@ -39,10 +39,10 @@ def region_bins(region: Tensor, label: Tensor, kind: Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        (B, *spatial) int32.
+        (B, *spatial) uint8.
     """
     background = (region == int(Region.UC)) & (label == 0)
-    return (region - background.view(torch.uint8)).add_(kind * len(Part)).int()
+    return (region - background.view(torch.uint8)).add_(kind * len(Part))
 
 
 def count(bins: Tensor, values: Tensor | None = None) -> Tensor:
@@ -56,9 +56,10 @@ def weight_table(counts: Tensor, config: LossConfig) -> Tensor:
 
     .. math:: w_r / (n_r + 1)
 
-    with n_r the voxels of the region (``normalisation="region"``, the paper's), or all labeled
-    (unlabeled) voxels (``"voxel"``). Labeled and corrected voxels are counted together;
-    a corrected voxel's w_r is at least w_UC.
+    with n_r the voxels of the region (``normalisation="region"``: MetaSSL, IEEE TMI 2025), or all
+    labeled (unlabeled) voxels (``"voxel"``). Labeled and corrected voxels are counted together;
+    a corrected voxel's w_r is at least w_UC. The uniform loss gives every unlabeled voxel its
+    weight / (n + 1), n all unlabeled ones, and labeled voxels none.
 
     Parameters
     ----------

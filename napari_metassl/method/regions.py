@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,6 +11,8 @@ from torch import Tensor
 from napari_metassl.errors import MetaSSLError
 from napari_metassl.method.region import Region
 
+MOST_CLASSES = 255
+"""Class numbers are kept in bytes, and one byte is no class."""
 _PLUS_IF_SUSPICIOUS = Region.US - Region.UC
 _PLUS_IF_DISCREPANT = Region.DC - Region.UC
 
@@ -24,13 +27,10 @@ class Prediction:
         (B, *spatial) uint8, the most probable class.
     confidence
         (B, *spatial) float32, its softmax probability.
-    probability
-        (B, C, *spatial) float32, the softmax.
     """
 
     label: Tensor
     confidence: Tensor
-    probability: Tensor
 
 
 @torch.no_grad()
@@ -47,15 +47,18 @@ def read_prediction(logits: Tensor) -> Prediction:
     """
     check_logits(logits)
     slices = logits.detach().unbind(dim=1)
-    probability = logits.detach().to(at_least_float32(logits)).softmax(dim=1)
-    label = torch.zeros(slices[0].shape, dtype=torch.uint8, device=logits.device)
-    best, confidence = slices[0], probability[:, 0]
-    for k in range(1, len(slices)):
+    best = slices[0]
+    label = (slices[1] > best).view(torch.uint8)
+    for k in range(2, len(slices)):
         # class numbers rise, so the largest k that was better than all before is the argmax
+        best = torch.maximum(best, slices[k - 1])
         label = torch.maximum(label, (slices[k] > best).view(torch.uint8) * k)
-        best = torch.maximum(best, slices[k])
-        confidence = torch.maximum(confidence, probability[:, k])
-    return Prediction(label, confidence, probability)
+    return Prediction(label, softmax(logits).amax(dim=1))
+
+
+def softmax(logits: Tensor) -> Tensor:
+    """Probabilities (B, C, *spatial), without gradient, never in half precision."""
+    return logits.detach().softmax(dim=1, dtype=at_least_float32(logits))
 
 
 def at_least_float32(tensor: Tensor) -> torch.dtype:
@@ -63,17 +66,34 @@ def at_least_float32(tensor: Tensor) -> torch.dtype:
     return torch.promote_types(tensor.dtype, torch.float32)
 
 
-def check_logits(logits: Tensor) -> None:
-    """Raise unless the logits are floating (B, C, *spatial) of a 2D or 3D network."""
+def check_logits(logits: Any) -> None:
+    """Raise unless the logits are floating (B, C, *spatial) of a 2D or 3D network.
+
+    Raises
+    ------
+    MetaSSLError
+        If they are no tensor, no floating numbers, without voxels, or of other axes or classes
+        than 2 to 255.
+    """
+    if not isinstance(logits, Tensor):
+        raise MetaSSLError(
+            f"Logits are of type {type(logits).__name__}, expected a tensor for each prediction. "
+            "Of a network with several outputs, give the one at full resolution."
+        )
     if logits.ndim not in (4, 5) or not logits.is_floating_point():
         raise MetaSSLError(
             f"Logits are {str(logits.dtype).removeprefix('torch.')} of shape "
             f"{tuple(logits.shape)}, expected floating (B, C, Z, Y, X) or (B, C, Y, X). "
             "Give the networks' raw output for a batch."
         )
-    if not 2 <= logits.shape[1] <= 255:
+    if not logits.numel():
         raise MetaSSLError(
-            f"Logits have {logits.shape[1]} class(es) in axis 1, expected 2 to 255. "
+            f"Logits have shape {tuple(logits.shape)}, expected at least one voxel. "
+            "Leave empty batches out."
+        )
+    if not 2 <= logits.shape[1] <= MOST_CLASSES:
+        raise MetaSSLError(
+            f"Logits have {logits.shape[1]} class(es) in axis 1, expected 2 to {MOST_CLASSES}. "
             "Give one channel per class, the background included."
         )
 

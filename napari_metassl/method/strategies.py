@@ -20,6 +20,11 @@ class CrossPseudoSupervision(Strategy):
     """CPS: two networks, of different initialisation or architecture, teach each other.
 
     Chen et al., Semi-Supervised Semantic Segmentation with Cross Pseudo Supervision, CVPR 2021.
+
+    Raises
+    ------
+    MetaSSLError
+        If there is one network only.
     """
 
     def __init__(self, networks: Networks, config: TrainingConfig) -> None:
@@ -38,9 +43,18 @@ class CrossPseudoSupervision(Strategy):
 
 
 class MeanTeacher(Strategy):
-    """The teacher is the exponential moving average of the student.
+    r"""The teacher is the exponential moving average of the student; each sees noise of its own.
 
-    Tarvainen & Valpola, Mean teachers are better role models, NeurIPS 2017.
+    .. math:: \theta'_t = \alpha\, \theta'_{t-1} + (1 - \alpha)\, \theta_t, \qquad
+        \alpha = \min(1 - 1 / (t + 1),\ \text{decay})
+
+    for weights and batch-norm buffers alike (Tarvainen & Valpola, Mean teachers are better role
+    models, NeurIPS 2017; there with a mean squared difference).
+
+    Raises
+    ------
+    MetaSSLError
+        If student and teacher have different weights.
     """
 
     links = ONE_SIDED
@@ -67,7 +81,7 @@ class MeanTeacher(Strategy):
 
     @torch.no_grad()
     def after_step(self, step: int) -> None:
-        """Move the teacher: decay min(1 - 1/(t+1), 0.99), batch-norm buffers included."""
+        """Move the teacher; its first step (0) makes it the student."""
         decay = min(1.0 - 1.0 / (step + 1), self.ema_decay)
         student = self.supervised.state_dict()
         for name, value in self.reference.state_dict().items():
@@ -80,7 +94,8 @@ class MeanTeacher(Strategy):
 class FixMatch(Strategy):
     """The weak view of an image teaches the strong view of it; one network.
 
-    Sohn et al., FixMatch, NeurIPS 2020; CutMix of the batch is seen by both views.
+    Sohn et al., FixMatch, NeurIPS 2020; there with a fixed confidence threshold of 0.95. No voxel
+    moves between the views. CutMix of the batch is seen by both.
     """
 
     links = ONE_SIDED
@@ -103,7 +118,13 @@ class FixMatch(Strategy):
 class RDrop(Strategy):
     """Two passes of one network under different dropout masks teach each other.
 
-    Wu et al., R-Drop: Regularized Dropout for Neural Networks, NeurIPS 2021.
+    Wu, Liang et al., R-Drop: Regularized Dropout for Neural Networks, NeurIPS 2021; there with
+    the Kullback-Leibler divergence of both passes.
+
+    Raises
+    ------
+    MetaSSLError
+        If the network has no dropout.
     """
 
     def __init__(self, networks: Networks, config: TrainingConfig) -> None:
@@ -127,10 +148,17 @@ STRATEGIES: dict[StrategyName, type[Strategy]] = {
     "cct": CrossConsistencyTraining,
     "r_drop": RDrop,
 }
+"""Every strategy by the name it has in settings and on cards."""
 
 
 def make_strategy(networks: Networks, config: TrainingConfig) -> Strategy:
-    """Make the configured strategy around the networks (supervised, reference or None)."""
+    """Make the configured strategy around the networks (supervised, reference or None).
+
+    Raises
+    ------
+    MetaSSLError
+        If the networks do not suit it.
+    """
     return STRATEGIES[config.strategy](networks, config)
 
 

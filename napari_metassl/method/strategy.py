@@ -14,6 +14,7 @@ from napari_metassl.method.batch import Batch
 from napari_metassl.method.losses import SYMMETRIC, Link
 
 Networks = tuple[nn.Module, nn.Module | None]
+"""(supervised, reference); None where the strategy makes the reference or needs none."""
 
 
 class Strategy(nn.Module):

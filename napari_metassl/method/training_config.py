@@ -29,6 +29,7 @@ STRATEGY_TITLES: dict[StrategyName, str] = {
     "cct": "Cross-consistency training (auxiliary and main decoder)",
     "r_drop": "R-Drop (two dropout masks)",
 }
+"""What a person reads for each strategy."""
 
 
 SHORT_RUN_CONSISTENCY = 0.02
@@ -40,6 +41,17 @@ class RegionWeights(BaseModel):
 
     The two presets differ because the paper and most of the authors' trainers do
     (Zhao et al., MetaSSL, IEEE TMI 2025).
+
+    Attributes
+    ----------
+    uc, us, dc, ds
+        Weight of unanimous-confident, unanimous-suspicious, discrepant-confident and
+        discrepant-suspicious voxels.
+
+    Raises
+    ------
+    ValueError
+        If a weight is negative or not finite.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -72,14 +84,21 @@ class RegionWeights(BaseModel):
 
     @classmethod
     def paper(cls, labeled: bool = False) -> Self:
-        """Weights of the paper: ``peak * exp(-(k * ratio) ** 3)``, k = 0..3 for UC, US, DC, DS."""
+        """Weights of the paper: ``peak * exp(-(k * ratio) ** 3)``, k = 0..3 for UC, US, DC, DS.
+
+        Peak 50, ratio 0.6 for unlabeled and 85, 0.3 for labeled voxels (MetaSSL, IEEE TMI 2025).
+        """
         peak, ratio = (85.0, 0.3) if labeled else (50.0, 0.6)
         uc, us, dc, ds = (peak * math.exp(-((k * ratio) ** 3)) for k in range(4))
         return cls(uc=uc, us=us, dc=dc, ds=ds)
 
     @classmethod
     def rational(cls, labeled: bool = False) -> Self:
-        """Weights of most of the authors' trainers: powers of g (and b), DS above DC."""
+        """Weights of most of the authors' trainers: powers of g (and b), DS above DC.
+
+        With w = 50, unlabeled (g = 1.25, b = 5): w, w/g, w/(g b)^3, w/(g^2 b) for UC, US, DC, DS;
+        labeled (g = 1.5): w, w/g, w/g^3, w/g^2.
+        """
         w = 50.0
         if labeled:
             g = 1.5
@@ -102,6 +121,8 @@ class LossConfig(BaseModel):
         ``heterogeneous``: the paper's loss, labeled and unlabeled part; ``uniform``: the
         strategy's plain form, mean cross-entropy against the pseudo-label times
         ``uniform_weight``; ``none``: supervised only.
+    weights_unlabeled, weights_labeled
+        Weights of the regions among unlabeled and among labeled voxels; the paper's at first.
     normalisation
         ``region``: every region counts by its mean, as in the paper; ``voxel``: every voxel
         counts by its region's weight, so a tiny region stays a tiny part of the loss.
@@ -145,6 +166,8 @@ class TrainingConfig(LossConfig):
         Where the two predictions come from.
     patch_size
         Voxels, (z, y, x), or (y, x) for 2D networks, which are trained on slices.
+    batch_labeled, batch_unlabeled
+        Patches of each kind in a batch.
     foreground_share
         Part of the fully labeled patches that are centred on a foreground voxel; the others
         lie anywhere.
@@ -155,11 +178,25 @@ class TrainingConfig(LossConfig):
         The largest lambda; lambda(t) = consistency * exp(-5 (1 - t/T)^2).
     ramp_fraction
         T as a fraction of ``steps``.
+    steps
+        Steps of the optimizer.
+    flip_axes
+        Axes of the patch that are flipped at random, None for all; leave out the left-right axis
+        where classes have a side.
+    intensity_changes
+        Whether contrast and brightness change and noise is added at random.
+    optimizer, learning_rate, weight_decay
+        The rate is that of the first step; it falls as lr (1 - t/T)^0.9 over ``steps``.
     gradient_clip
         Largest norm of the gradient; 0 does not clip.
-    flip_axes
-        Axes of the patch that are flipped at random; leave out the left-right axis where
-        classes have a side.
+    ema_decay
+        Largest decay of Mean Teacher's average.
+    seed
+        Decides all that is random.
+    device, precision
+        ``auto`` takes CUDA with 16-bit mixed precision where there is one, else the CPU.
+    validate_every
+        Steps between validations; 0 validates at the end only.
     keep
         State that a finished run leaves. ``best`` chooses by the validation volumes, whose Dice
         is then no longer an independent figure.

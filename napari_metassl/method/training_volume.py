@@ -28,6 +28,11 @@ class TrainingVolume:
     corrected
         (Z, Y, X) bool, the voxels a person confirmed or changed; None without corrections.
         They are labeled voxels that are never down-weighted.
+
+    Raises
+    ------
+    MetaSSLError
+        If the shapes do not fit, or voxels are corrected where there are no labels.
     """
 
     name: str
@@ -69,7 +74,14 @@ class TrainingVolume:
         return self.label is not None and bool((self.label != NO_LABEL).all())
 
     def check(self, classes: int, channels: int) -> None:
-        """Raise when the image or the labels do not fit networks of these channels, classes."""
+        """Raise when the image or the labels do not fit networks of these channels, classes.
+
+        Raises
+        ------
+        MetaSSLError
+            If there are other channels, intensities that are not finite, or labels outside
+            -1..classes - 1.
+        """
         if self.image.shape[0] != channels:
             raise MetaSSLError(
                 f"'{self.name}' has {self.image.shape[0]} channel(s) but the networks take "

@@ -45,7 +45,10 @@ def merged_answer(
     patch_size: Sequence[int],
     device: str,
 ) -> npt.NDArray[np.uint8]:
-    """Label of the more confident network in every voxel, (Z, Y, X)."""
+    """Label of the more confident network in every voxel, (Z, Y, X).
+
+    The plain answer: no dropout, no changed image, whatever the strategy shows for review.
+    """
     image = volume.image.astype(np.float32, copy=False)
     labels, levels = predict_pair(
         networks, image, patch_size=patch_size, overlap=0.25, device=device
@@ -58,7 +61,10 @@ def merged_answer(
 def dice_per_class(
     answer: npt.NDArray[np.uint8], volume: TrainingVolume, classes: int
 ) -> list[float]:
-    """Dice of classes 1..C-1 over the labeled voxels; NaN where neither has the class."""
+    """Dice 2 |A & B| / (|A| + |B|) of classes 1..C-1 over the labeled voxels.
+
+    NaN where neither ``answer`` (Z, Y, X) nor the labels of ``volume`` have the class.
+    """
     assert volume.label is not None
     labeled = volume.label != NO_LABEL
     truth, answer = volume.label[labeled], answer[labeled]

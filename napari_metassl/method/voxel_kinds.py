@@ -1,17 +1,12 @@
-"""What is known of every voxel of a batch, and whether the batch fits the loss."""
+"""What is known of every voxel of a batch."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
 import torch
 from torch import Tensor
-
-from napari_metassl.errors import MetaSSLError
-from napari_metassl.method.regions import check_logits
-from napari_metassl.method.training_volume import NO_LABEL
 
 NO_LABEL_BYTE = 255
 """``NO_LABEL`` as a byte; the number of no class."""
@@ -76,48 +71,14 @@ def what_is_known(label: Tensor, corrected: Tensor | None, valid: Tensor | None)
 
 
 def choose(mask: Tensor, there: Tensor, elsewhere: Tensor) -> Tensor:
-    """``torch.where`` of bytes, ten times as fast on a CPU: bits chosen by a mask of all ones."""
+    """``torch.where`` of bytes, ten times as fast on a CPU: bits chosen by a mask of all ones.
+
+    Parameters
+    ----------
+    mask
+        bool.
+    there, elsewhere
+        uint8 of the same shape: taken where the mask is True, and where it is not.
+    """
     ones = mask.view(torch.uint8).neg()
     return (there & ones) | (elsewhere & ~ones)
-
-
-def check_batch(
-    logits: Sequence[Tensor],
-    label: Tensor,
-    classes: int,
-    corrected: Tensor | None,
-    valid: Tensor | None,
-) -> None:
-    """Raise one sentence for whatever does not fit together in a batch."""
-    first = logits[0]
-    for other in logits:
-        check_logits(other)
-        if other.shape != first.shape:
-            raise MetaSSLError(
-                f"Logits of the two predictions have shapes {tuple(first.shape)} and "
-                f"{tuple(other.shape)}, expected equal ones. Give both networks the same input "
-                "and the same classes."
-            )
-    if first.shape[1] != classes:
-        raise MetaSSLError(
-            f"Logits have {first.shape[1]} classes, expected {classes} as the loss was made for. "
-            "Make the loss for as many classes as the networks give."
-        )
-    voxels = (first.shape[0], *first.shape[2:])
-    for name, array in (("Label", label), ("Corrected mask", corrected), ("Valid mask", valid)):
-        if array is not None and tuple(array.shape) != voxels:
-            raise MetaSSLError(
-                f"{name} has shape {tuple(array.shape)}, expected {voxels} (B, *spatial) of the "
-                "logits. Crop both alike, and give the label without a channel axis."
-            )
-    if label.is_floating_point():
-        raise MetaSSLError(
-            f"Label is {str(label.dtype).removeprefix('torch.')}, expected integers. "
-            "Convert it with label.long(), -1 where there is no label."
-        )
-    low, high = (int(value) for value in torch.aminmax(label))
-    if low < NO_LABEL or high >= classes:
-        raise MetaSSLError(
-            f"Labels reach from {low} to {high}, expected -1 (no label) to {classes - 1}. "
-            "Give the networks more classes or change the labels."
-        )

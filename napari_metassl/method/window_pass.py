@@ -68,13 +68,17 @@ class WindowPass:
     networks
         N networks on `placing.device`, in evaluation mode.
     image
-        (channels, Z, Y, X) float32, at least as large as the window.
+        (channels, Z, Y, X) float32, at least as large as the window; further channels may show
+        the same volume changed.
     windows
         Window size (2 or 3 sides) and the part of it neighbours share.
     placing
         How to begin; a thriftier way is taken when memory runs out.
     watch
         Progress and cancellation.
+    channels
+        How many of the first channels are the plain image, which tells what is air (a changed one
+        may have noise there); None for all.
     """
 
     def __init__(
@@ -84,6 +88,8 @@ class WindowPass:
         windows: tuple[tuple[int, ...], float],
         placing: Placing,
         watch: Watch,
+        *,
+        channels: int | None = None,
     ) -> None:
         self.networks = networks
         self.image = torch.from_numpy(np.require(image, np.float32, ["C", "W"]))
@@ -92,7 +98,7 @@ class WindowPass:
         self.placing = placing
         self.watch = watch
         self.classes: int | None = None
-        self._air = self.image.amin(dim=(1, 2, 3))
+        self._air = self.image[:channels].amin(dim=(1, 2, 3))
         self._slabs = self._find_slabs()
         watch.windows = self._count_windows()
 
@@ -168,7 +174,7 @@ class WindowPass:
     def _predict_windows(self, windows: Tensor) -> Tensor:
         """Probabilities (B, N * C, *window) of windows (B, channels, *window)."""
         self.watch.stop_if_cancelled()
-        highest = windows.flatten(2).amax(dim=2)
+        highest = windows[:, : len(self._air)].flatten(2).amax(dim=2)
         asked = (highest > self._air.to(windows.device)).any(dim=1)
         if self.classes is None or bool(asked.all()):
             answer = self._ask_networks(windows)

@@ -2,12 +2,18 @@ import numpy as np
 import pytest
 from conftest import finished
 
+from napari_metassl.data.model_card import ModelCard
+from napari_metassl.data.model_pair import ModelPair, load_pair, new_pair, save_pair
 from napari_metassl.data.volume_io import read_labels
 from napari_metassl.errors import JobProblem
+from napari_metassl.jobs.compare import score_volumes
+from napari_metassl.jobs.evaluate import evaluate_folder
 from napari_metassl.jobs.job import Job, JobStatus
 from napari_metassl.jobs.local import LocalExecutor
+from napari_metassl.jobs.predict import predict_volume
 from napari_metassl.jobs.specs import PredictSpec
 from napari_metassl.jobs.worker import run_job
+from napari_metassl.method.network_config import NetworkConfig
 
 
 def here(project, **changes) -> Job:
@@ -100,3 +106,64 @@ def test_broken_project_fails_with_the_sentence(trained):
 def test_missing_project_folder_starts_nothing(tmp_path):
     with pytest.raises(JobProblem, match="no project folder"):
         LocalExecutor().submit(PredictSpec(project=tmp_path / "none", pair=tmp_path))
+
+
+def keep_pair(project, strategy) -> ModelPair:
+    """An untrained pair of one network with dropout, kept as 'first'."""
+    network = NetworkConfig(
+        architecture="UNet", classes=2, options={"channels": [4, 8], "dropout": 0.3}
+    )
+    card = ModelCard(
+        name="first",
+        class_names=("background", "ball"),
+        supervised=network,
+        reference=network,
+        strategy=strategy,
+        patch_size=(16, 16, 16),
+    )
+    folder = project.pairs_folder / "first"
+    save_pair(new_pair(card), folder)
+    return load_pair(folder)
+
+
+@pytest.mark.parametrize("strategy", ["r_drop", "fixmatch"])
+def test_project_predictions_show_the_strategys_own_two(project, strategy):
+    pair = keep_pair(project, strategy)
+    assert here(project, volumes=("v2",)).result()["predicted"] == ["v2"]
+    kept = project.prediction("v2")
+    assert kept.discrepant().mean() > 0.001
+    assert not predict_volume(pair, project.load_image("v2"), device="cpu").discrepant().any()
+    here(project, volumes=("v2",), force=True)
+    np.testing.assert_array_equal(project.prediction("v2").codes, kept.codes)
+
+
+@pytest.mark.parametrize("strategy", ["r_drop", "fixmatch"])
+def test_figures_of_a_pair_come_from_the_plain_answer(project, strategy):
+    pair = keep_pair(project, strategy)
+    plain = predict_volume(pair, project.load_image("v2"), device="cpu").merged()
+    here(project, volumes=("v2",))
+    assert (project.prediction("v2").merged() != plain).any()
+    truth = project.load_labels("v2").data
+    dice = 2 * np.sum((plain == 1) & (truth == 1)) / (np.sum(plain == 1) + truth.sum())
+    assert score_volumes(pair, project, ["v2"], device="cpu")[0].mean() == pytest.approx(dice)
+    folders = (project.folder / name for name in ("pairs/first", "images", "labels"))
+    cases = {case.name: case for case in evaluate_folder(*folders, device="cpu").cases}
+    assert cases["v2"].mean() == pytest.approx(dice)
+
+
+def test_figures_use_the_kept_prediction_where_review_is_plain(project, monkeypatch):
+    pair = keep_pair(project, "mean_teacher")
+    here(project, volumes=("v2",))
+    monkeypatch.setattr("napari_metassl.jobs.compare.predict_volume", None)
+    assert score_volumes(pair, project, ["v2"], device="cpu")[0].name == "v2"
+
+
+@pytest.mark.parametrize(("change", "times"), [(0.0, 1), (1.0, 2)])
+def test_equal_networks_are_asked_once_plainly_and_different_ones_each(project, change, times):
+    pair = keep_pair(project, "r_drop")
+    next(pair.reference.parameters()).data += change
+    asked = []
+    for network in pair.networks:
+        network.register_forward_hook(lambda *_: asked.append(True))
+    predict_volume(pair, project.load_image("v2"), device="cpu")
+    assert len(asked) == times

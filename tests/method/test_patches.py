@@ -1,7 +1,5 @@
 import numpy as np
-import pytest
 
-from napari_metassl.errors import MetaSSLError
 from napari_metassl.method.patches import PatchSampler
 from napari_metassl.method.training_config import TrainingConfig
 from napari_metassl.method.training_volume import TrainingVolume
@@ -144,27 +142,6 @@ def test_half_precision_images_are_kept_and_given_as_float32():
     sampler = PatchSampler([half], config())
     assert sampler.full[0].volume.image is half.image
     assert str(sampler.batch(0).image.dtype) == "torch.float32"
-
-
-def test_without_any_label_there_is_nothing_to_train_on():
-    nothing = TrainingVolume("n", place_of_voxels(), np.full((20, 24, 28), -1, np.int16))
-    with pytest.raises(MetaSSLError, match="None of the 2 training volumes has a labeled voxel"):
-        PatchSampler([UNLABELED, nothing], config())
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ({"image": np.zeros((4, 4, 4))}, "expected .channels, Z, Y, X."),
-        ({"label": np.zeros((4, 4, 5), np.int16)}, "Labels of 'v' have shape"),
-        ({"corrected": np.zeros((4, 4, 5), bool)}, "Corrections of 'v' have shape"),
-        ({"corrected": np.ones((4, 4, 4), bool)}, "corrected voxels but no labels"),
-    ],
-)
-def test_a_volume_that_does_not_fit_itself_is_refused(arguments, words):
-    usual = {"name": "v", "image": np.zeros((1, 4, 4, 4), np.float32)}
-    with pytest.raises(MetaSSLError, match=words):
-        TrainingVolume(**(usual | arguments))
 
 
 def test_intensity_changes_leave_voxels_in_place_and_labels_as_they_are():

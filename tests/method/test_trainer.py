@@ -252,31 +252,6 @@ def test_volumes_smaller_than_the_patch_train_without_their_padding_counting():
     assert all(np.isfinite(report.losses["total"]) for report in reports)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ({"volumes": []}, "no training volumes"),
-        ({"volumes": VOLUMES[3:]}, "None of the 2 training volumes has a labeled voxel"),
-        ({"validation": VOLUMES[3:]}, "Validation volume 'p3' has no labels"),
-        (
-            {"volumes": [VOLUMES[0], TrainingVolume("two", np.zeros((2, 16, 16, 16), np.float32))]},
-            "'two' has 2 channel",
-        ),
-        (
-            {"volumes": [TrainingVolume("odd", VOLUMES[0].image, VOLUMES[0].label + 3)]},
-            "Labels of 'odd' reach from 3 to 5, expected -1",
-        ),
-        (
-            {"volumes": [TrainingVolume("hole", VOLUMES[0].image * np.nan, VOLUMES[0].label)]},
-            "'hole' holds NaN",
-        ),
-    ],
-)
-def test_what_cannot_be_trained_on_is_named(arguments, words):
-    with pytest.raises(MetaSSLError, match=words):
-        make(settings(), **arguments)
-
-
 def test_dice_counts_labeled_voxels_and_leaves_out_absent_classes():
     label = np.array([[[1, 1, 0, -1]]], np.int16)
     volume = TrainingVolume("v", np.zeros((1, 1, 1, 4), np.float32), label)
