@@ -33,8 +33,13 @@ STRATEGIES = ("cps", "mean_teacher", "fixmatch", "cct", "r_drop")
 LOSSES = ("plain", "paper", "rational")
 EFFECTIVE_LAMBDA = 1.0
 EFFECTIVE_LAMBDAS = (0.1, 0.3, 1.0, 3.0)
-NETWORK = {"channels": (16, 32, 64, 128), "strides": (2, 2, 2), "dropout": 0.1}
-TRAINING = {"steps": 600, "patch_size": (40, 64, 64), "precision": "bf16-mixed"}
+NETWORK = {
+    "channels": (16, 32, 64, 128),
+    "strides": (2, 2, 2),
+    "dropout": 0.1,  # R-Drop needs some; all others have it too
+    "act": "LEAKYRELU",  # an eighth faster on a CPU than MONAI's PReLU
+}
+TRAINING = {"steps": 400, "patch_size": (40, 64, 64), "precision": "bf16-mixed"}
 TRACE_EVERY = 20
 
 
