@@ -219,7 +219,8 @@ class _View:
     target, region
         (B, *spatial) uint8: the class to learn and the region.
     trace
-        Scalar, what the logits of the reference left in its thresholds: NaN where one was.
+        (2,) what the logits of the prediction and of its reference left in their thresholds: NaN
+        where one was. All processes that train together see the same, so they stop together.
     """
 
     link: Link
@@ -252,7 +253,8 @@ def _view(
     thresholds: AdaptiveThresholds,
 ) -> _View:
     own = predictions[link.prediction]
-    trace = thresholds.stored[link.prediction if link.reference is None else link.reference].sum()
+    both = [link.prediction, link.prediction if link.reference is None else link.reference]
+    trace = thresholds.stored[both].flatten(1).sum(dim=1)
     if link.reference is None:
         target = choose(known.labeled, known.label, own.label)
         return _View(link, own, target, torch.zeros_like(own.label), known, trace)
@@ -313,30 +315,37 @@ def _report(
     supervised = plain.sum() + dice
     labeled = hetero[Kind.LABELED] + hetero[Kind.CORRECTED]
     unlabeled = hetero[Kind.UNLABELED]
-    parts = [total.detach(), view.trace, supervised, labeled.sum(), unlabeled.sum()]
-    value, trace, supervised_value, labeled_value, unlabeled_value = torch.stack(parts).tolist()
+    parts = [total.detach(), *view.trace, supervised, labeled.sum(), unlabeled.sum()]
+    value, own, taught, *terms = torch.stack(parts).tolist()
     kinds = counts.tolist()
     if not any(kinds[Kind.LABELED]) and not any(kinds[Kind.CORRECTED]):
         raise MetaSSLError(
             "The batch has 0 labeled voxels, expected at least 1 for the supervised loss. "
             "Put a labeled or corrected item into every batch."
         )
-    _check_finite(value, trace, view.link)
+    _check_finite(value, own, taught, view.link)
     background, foreground, *others = kinds[Kind.UNLABELED]
     voxels = sum(kinds[Kind.UNLABELED])
     shares = tuple(n / voxels for n in (background + foreground, *others)) if voxels else None
-    return _LinkLoss(total, supervised_value, labeled_value, unlabeled_value, shares, view.region)
+    return _LinkLoss(
+        total,
+        supervised=terms[0],
+        hetero_labeled=terms[1],
+        hetero_unlabeled=terms[2],
+        shares=shares,
+        region=view.region,
+    )
 
 
-def _check_finite(value: float, trace: float, link: Link) -> None:
-    """Raise where a loss, or what its reference said, is NaN or infinite."""
-    if not math.isfinite(trace) and link.reference is not None:
+def _check_finite(value: float, own: float, taught: float, link: Link) -> None:
+    """Raise where a loss, or what was left of either prediction, is NaN or infinite."""
+    if not math.isfinite(taught) and link.reference is not None:
         raise NotFiniteError(
             f"Logits of prediction {link.reference}, which prediction {link.prediction} learns "
             "from, hold NaN or infinity, expected finite ones. Lower the learning rate, or train "
             "in full precision."
         )
-    if not math.isfinite(value):
+    if not math.isfinite(value + own):
         raise NotFiniteError(
             f"The loss of prediction {link.prediction} is {value}, expected a finite number: its "
             "logits hold NaN or infinity. Lower the learning rate, or train in full precision."

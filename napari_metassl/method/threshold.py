@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 
 from napari_metassl.errors import MetaSSLError
 from napari_metassl.method.voxel_kinds import Known
@@ -65,6 +65,8 @@ class AdaptiveThresholds:
     def update(self, prediction: int, bins: Tensor, confidence: Tensor) -> None:
         """Move the thresholds of one prediction towards the mean confidence of each class.
 
+        Where several processes train together, over the batches of all of them.
+
         Parameters
         ----------
         prediction
@@ -77,7 +79,11 @@ class AdaptiveThresholds:
         flat, size = bins.flatten(), 3 * self.classes
         count = torch.bincount(flat, minlength=size)[: 2 * self.classes]
         total = torch.bincount(flat, weights=precise(confidence.flatten()), minlength=size)
-        mean = (total[: 2 * self.classes] / (count + 1)).view(2, -1).to(self.stored.dtype)
+        total = total[: 2 * self.classes]
+        if distributed.is_available() and distributed.is_initialized():
+            for sums in (count, total):
+                distributed.all_reduce(sums)
+        mean = (total / (count + 1)).view(2, -1).to(self.stored.dtype)
         self.stored = self.stored.to(mean.device)
         state = self.stored[prediction]
         moved = self.momentum * mean + (1.0 - self.momentum) * state

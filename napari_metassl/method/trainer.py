@@ -18,7 +18,6 @@ from napari_metassl.method.batch import Batch
 from napari_metassl.method.losses import LossTerms, MetaSSLLoss, NotFiniteError
 from napari_metassl.method.optimization import make_fabric, make_optimizer, polynomial_rate
 from napari_metassl.method.patches import PatchSampler
-from napari_metassl.method.placing import pick_device
 from napari_metassl.method.step_report import StepReport
 from napari_metassl.method.strategies import make_strategy
 from napari_metassl.method.training_config import TrainingConfig
@@ -38,6 +37,9 @@ class Trainer:
     seed gives the same weights twice, and a run that was stopped and resumed from its
     ``state_dict`` gives the weights of a run that was not (on a CPU; a GPU's sums may differ in
     the last digit).
+
+    Started by ``torchrun`` in several processes, each draws batches of its own, learns on its own
+    device, and ends with the same networks: gradients are averaged, thresholds see all batches.
 
     Parameters
     ----------
@@ -88,8 +90,8 @@ class Trainer:
         self.classes = classes
         self.step = 0
         self._validation = validation
-        self._device = pick_device(config.device)
-        self._fabric = make_fabric(self._device, config)
+        self._fabric = make_fabric(config)
+        self._device = self._fabric.device
         self._sampler = PatchSampler(volumes, config, rank=self._fabric.global_rank)
         self._strategy = make_strategy(networks, config)
         self._loss = MetaSSLLoss(classes, config)
