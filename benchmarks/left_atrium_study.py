@@ -27,13 +27,12 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from benchmarks.left_atrium_tables import mean_dice, read_results, tables
+from benchmarks.left_atrium_tables import EFFECTIVE_LAMBDA, mean_dice, read_results, tables
 
 VALIDATION = 8
 SEEDS = (0, 1, 2)
 STRATEGIES = ("cps", "mean_teacher", "fixmatch", "cct", "r_drop")
 LOSSES = ("plain", "paper", "rational")
-EFFECTIVE_LAMBDA = 1.0
 EFFECTIVE_LAMBDAS = (0.3, 1.0, 3.0, 10.0)
 NETWORK = {
     "channels": (16, 32, 64, 128),
@@ -119,11 +118,14 @@ def cells(group: str) -> Iterator[Cell]:
     }
     for changes, seed in product(variants.get(group, ()), SEEDS):
         yield Cell("cps", "paper", 4, seed, changes=changes)
+    if group == "long":
+        for loss, seed in product(("supervised", "plain", "paper"), SEEDS[:2]):
+            yield Cell("cps", loss, 4, seed, changes={"steps": 1200})
     if group == "equal":
         yield from (Cell("cps", "equal", 4, seed) for seed in SEEDS)
 
 
-GROUPS = ("lambda", "grid4", "threshold", "normalisation", "quantile", "equal", "grid8")
+GROUPS = ("lambda", "grid4", "threshold", "normalisation", "quantile", "equal", "grid8", "long")
 
 
 def run_cell(cell: Cell, data: Path, out: Path) -> dict[str, Any]:
