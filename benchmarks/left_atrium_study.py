@@ -30,6 +30,7 @@ from typing import Any
 from benchmarks.left_atrium_tables import EFFECTIVE_LAMBDA, mean_dice, read_results, tables
 
 VALIDATION = 8
+CLASSES = 2
 SEEDS = (0, 1, 2)
 STRATEGIES = ("cps", "mean_teacher", "fixmatch", "cct", "r_drop")
 LOSSES = ("plain", "paper", "rational")
@@ -142,14 +143,14 @@ def run_cell(cell: Cell, data: Path, out: Path) -> dict[str, Any]:
     train = (data / "train.txt").read_text(encoding="utf-8").split()
     test = (data / "test.txt").read_text(encoding="utf-8").split()
     labeled = set(train[: cell.labeled])
-    volumes = [_volume(data, name, name in labeled) for name in train[:-VALIDATION]]
+    volumes = [read_case(data, name, name in labeled) for name in train[:-VALIDATION]]
     network = NetworkConfig(
-        architecture="UNet", spatial_dims=3, in_channels=1, classes=2, options=NETWORK
+        architecture="UNet", spatial_dims=3, in_channels=1, classes=CLASSES, options=NETWORK
     )
     first = build_network(network, 2 * cell.seed)
     second = build_network(network, 2 * cell.seed + 1) if cell.strategy in ("cps", "cct") else None
     config = TrainingConfig(**cell.settings())
-    trainer = Trainer((first, second), volumes, config, classes=2)
+    trainer = Trainer((first, second), volumes, config, classes=CLASSES)
     if "quantile" in cell.changes:
         loss = trainer._loss
         loss.thresholds = QuantileThresholds(loss.thresholds, cell.changes["quantile"])
@@ -161,7 +162,7 @@ def run_cell(cell: Cell, data: Path, out: Path) -> dict[str, Any]:
     minutes = (time.process_time() - began) / 60
     pair = (trainer.supervised, trainer.reference)
     found = {
-        what: {name: _dice(pair, _volume(data, name, True), config) for name in names}
+        what: {name: _dice(pair, read_case(data, name, True), config) for name in names}
         for what, names in (("validation", train[-VALIDATION:]), ("test", test))
     }
     torch.save([network.state_dict() for network in pair], out / f"{cell.key}.pt")
@@ -172,7 +173,7 @@ def run_cell(cell: Cell, data: Path, out: Path) -> dict[str, Any]:
     return result
 
 
-def _volume(data: Path, name: str, labeled: bool) -> Any:
+def read_case(data: Path, name: str, labeled: bool) -> Any:
     import numpy as np
 
     from napari_metassl.data.volume_io import read_labels, read_volume
@@ -196,7 +197,7 @@ def _dice(pair: tuple[Any, Any], volume: Any, config: Any) -> dict[str, float]:
     labels, levels = predict_pair(networks, volume.image, patch_size=config.patch_size)
     merged = np.where(levels[-1] > levels[0], labels[-1], labels[0])
     answers = {"pair": merged, "supervised": labels[0], "reference": labels[-1]}
-    return {who: dice_per_class(answer, volume, 2)[0] for who, answer in answers.items()}
+    return {who: dice_per_class(answer, volume, CLASSES)[0] for who, answer in answers.items()}
 
 
 def run(data: Path, out: Path, groups: list[str], workers: int) -> None:
