@@ -126,6 +126,12 @@ class PredictionPair:
         z, y, x = self.codes.shape[1:]
         return z, y, x
 
+    def adaptive_thresholds(self) -> npt.NDArray[np.float64]:
+        """Thresholds the pair was trained to, (2, C); 0.9 where it has none."""
+        if self.card.thresholds is None:
+            return np.full((2, self.classes), 0.9)
+        return np.asarray(self.card.thresholds, np.float64)
+
     def label_view(self, network: int) -> TableView:
         """Label of one network as a view, (Z, Y, X) uint8."""
         return TableView([self.codes[network]], [CODE_CLASS])

@@ -81,10 +81,7 @@ class Quadripartition:
 
     def adaptive_thresholds(self) -> npt.NDArray[np.float64]:
         """Thresholds the pair was trained to, (2, C); 0.9 where it has none."""
-        adaptive = self.prediction.card.thresholds
-        if adaptive is None:
-            return np.full((2, self.prediction.classes), 0.9)
-        return np.asarray(adaptive, np.float64)
+        return self.prediction.adaptive_thresholds()
 
     def set_thresholds(
         self,

@@ -1,5 +1,6 @@
 """The job "predict": both networks of a pair on volumes of a project."""
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,12 +15,15 @@ from napari_metassl.data.prediction import PredictionCard, PredictionPair
 from napari_metassl.data.preprocessing import to_network_grid
 from napari_metassl.data.project import Project
 from napari_metassl.data.volume import Volume
+from napari_metassl.data.volume_figures import keep_figures
 from napari_metassl.errors import Cancelled, FileProblem, JobProblem, MetaSSLError, PairProblem
 from napari_metassl.jobs.job_run import JobRun
 from napari_metassl.jobs.specs import PredictSpec
 from napari_metassl.method.inference import predict_pair
 from napari_metassl.method.placing import Precision, pick_device
 from napari_metassl.method.review_views import View, review_views
+
+_LOG = logging.getLogger(__name__)
 
 
 def predict_volume(
@@ -159,6 +163,10 @@ class _Prediction:
             cancelled=self.run.stop_requested,
         )
         prediction.save(self.project.prediction_folder(name))
+        try:
+            keep_figures(self.project, name, prediction)
+        except MetaSSLError as problem:  # a label that does not fit spoils no prediction
+            _LOG.warning("No figures of '%s': %s", name, problem)
 
     def _report(
         self, number: int, name: str, share: float, *, always: bool = False, **figures: Any

@@ -1,0 +1,132 @@
+"""How far the review of a volume is: sites done, label errors settled; kept as a small file.
+
+``predictions/NAME/progress.json`` names the prediction and the state of the edit journal that it
+was made of; a later edit, or another prediction, makes it stale.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import UTC, datetime
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ValidationError
+
+from napari_metassl.data.corrections import Corrections, Provenance, journal_path
+from napari_metassl.data.label_errors import find_label_errors
+from napari_metassl.data.project import Project
+from napari_metassl.data.sites import SiteIndex
+from napari_metassl.data.volume_figures import prediction_identity
+from napari_metassl.data.volume_io import written_aside
+from napari_metassl.errors import FileProblem, MetaSSLError
+
+PROGRESS_FILE = "progress.json"
+
+
+class ReviewProgress(BaseModel, frozen=True):
+    """What a person did to a volume, in numbers.
+
+    Attributes
+    ----------
+    prediction, journal
+        Which prediction and which state of the journal these are of.
+    sites, done
+        Sites, and those whose every voxel was seen.
+    voxels
+        Confirmed and corrected ones.
+    settled
+        Ids of the possible label errors whose every voxel was seen.
+    """
+
+    prediction: str = ""
+    journal: str = ""
+    sites: int = 0
+    done: int = 0
+    voxels: int = 0
+    settled: tuple[int, ...] = ()
+
+    @property
+    def is_reviewed(self) -> bool:
+        """Whether nothing is left to look at."""
+        return 0 < self.sites == self.done
+
+
+def last_edited(project: Project, name: str) -> datetime | None:
+    """When a person last changed the volume; None if nobody has."""
+    path = journal_path(project.corrections_folder, name)
+    try:
+        with path.open("rb") as journal:  # the first line says whose it is, and is no edit
+            has_edits = bool(journal.readline()) and bool(journal.readline())
+        return datetime.fromtimestamp(path.stat().st_mtime, UTC) if has_edits else None
+    except OSError:
+        return None
+
+
+def read_progress(project: Project, name: str) -> ReviewProgress | None:
+    """Read the progress kept for an edited volume; None if there is none or it is stale."""
+    try:
+        content = (project.prediction_folder(name) / PROGRESS_FILE).read_bytes()
+        kept = ReviewProgress.model_validate_json(content)
+    except (OSError, ValidationError):
+        return None
+    fresh = (_prediction_of(project, name), _journal_of(project, name))
+    return kept if (kept.prediction, kept.journal) == fresh else None
+
+
+def keep_progress(project: Project, name: str) -> ReviewProgress:
+    """Look at a volume's prediction and edits, and keep how far the review is.
+
+    The edits are read apart from a window that may have them open.
+
+    Raises
+    ------
+    MetaSSLError
+        If a file is missing or damaged.
+    """
+    of = {"prediction": _prediction_of(project, name), "journal": _journal_of(project, name)}
+    apart = Project(project.folder, project.file)
+    corrections = apart.corrections(name, writable=False)
+    prediction, labels = project.prediction(name), project.load_labels(name)
+    counted = count_progress(
+        corrections,
+        None if prediction is None else SiteIndex.from_prediction(prediction),
+        []
+        if prediction is None or labels is None
+        else [error.voxels for error in find_label_errors(prediction, labels.data)],
+    ).model_copy(update=of)
+    path = project.prediction_folder(name) / PROGRESS_FILE
+    if prediction is not None:
+        with suppress(FileProblem), written_aside(path) as aside:
+            aside.write_text(counted.model_dump_json() + "\n", encoding="utf-8")
+    return counted
+
+
+def count_progress(
+    corrections: Corrections,
+    sites: SiteIndex | None,
+    label_errors: list[npt.NDArray[np.int64]],
+) -> ReviewProgress:
+    """Count what was seen of sites and of the voxels of possible label errors."""
+    seen = corrections.provenance.reshape(-1) != Provenance.PREDICTED
+    total = done = 0
+    if sites is not None and len(sites):
+        total = len(sites)
+        done = int(np.logical_and.reduceat(seen[sites.voxels], sites.starts[:-1]).sum())
+    settled = tuple(n for n, voxels in enumerate(label_errors) if seen[voxels].all())
+    return ReviewProgress(sites=total, done=done, voxels=int(seen.sum()), settled=settled)
+
+
+def _prediction_of(project: Project, name: str) -> str:
+    with suppress(MetaSSLError):
+        card = project.prediction_card(name)
+        return "" if card is None else prediction_identity(card)
+    return ""
+
+
+def _journal_of(project: Project, name: str) -> str:
+    try:
+        found = journal_path(project.corrections_folder, name).stat()
+    except OSError:
+        return ""
+    return f"{found.st_size} {found.st_mtime_ns}"
