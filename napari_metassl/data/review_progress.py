@@ -6,15 +6,15 @@ was made of; a later edit, or another prediction, makes it stale.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ValidationError
 
 from napari_metassl.data.corrections import Corrections, Provenance, journal_path
-from napari_metassl.data.label_errors import find_label_errors
+from napari_metassl.data.label_errors import LabelError, find_label_errors
 from napari_metassl.data.project import Project
 from napari_metassl.data.sites import SiteIndex
 from napari_metassl.data.volume_figures import prediction_identity
@@ -74,10 +74,16 @@ def read_progress(project: Project, name: str) -> ReviewProgress | None:
     return kept if (kept.prediction, kept.journal) == fresh else None
 
 
-def keep_progress(project: Project, name: str) -> ReviewProgress:
-    """Look at a volume's prediction and edits, and keep how far the review is.
+def keep_progress(
+    project: Project, name: str, counted: ReviewProgress | None = None
+) -> ReviewProgress:
+    """Keep how far the review of a volume is, and return it.
 
-    The edits are read apart from a window that may have them open.
+    Parameters
+    ----------
+    counted
+        What was counted of a volume that is open; without it prediction and edits are read, apart
+        from a window that may have them open.
 
     Raises
     ------
@@ -85,27 +91,29 @@ def keep_progress(project: Project, name: str) -> ReviewProgress:
         If a file is missing or damaged.
     """
     of = {"prediction": _prediction_of(project, name), "journal": _journal_of(project, name)}
+    kept = (counted or _counted_from_files(project, name)).model_copy(update=of)
+    if kept.prediction:
+        path = project.prediction_folder(name) / PROGRESS_FILE
+        with suppress(FileProblem), written_aside(path) as aside:
+            aside.write_text(kept.model_dump_json() + "\n", encoding="utf-8")
+    return kept
+
+
+def _counted_from_files(project: Project, name: str) -> ReviewProgress:
     apart = Project(project.folder, project.file)
     corrections = apart.corrections(name, writable=False)
-    prediction, labels = project.prediction(name), project.load_labels(name)
-    counted = count_progress(
-        corrections,
-        None if prediction is None else SiteIndex.from_prediction(prediction),
-        []
-        if prediction is None or labels is None
-        else [error.voxels for error in find_label_errors(prediction, labels.data)],
-    ).model_copy(update=of)
-    path = project.prediction_folder(name) / PROGRESS_FILE
-    if prediction is not None:
-        with suppress(FileProblem), written_aside(path) as aside:
-            aside.write_text(counted.model_dump_json() + "\n", encoding="utf-8")
-    return counted
+    prediction = project.prediction(name)
+    if prediction is None:
+        return count_progress(corrections, None, [])
+    labels = project.load_labels(name)
+    errors = [] if labels is None else find_label_errors(prediction, labels.data)
+    return count_progress(corrections, SiteIndex.from_prediction(prediction), errors)
 
 
 def count_progress(
     corrections: Corrections,
     sites: SiteIndex | None,
-    label_errors: list[npt.NDArray[np.int64]],
+    label_errors: Sequence[LabelError],
 ) -> ReviewProgress:
     """Count what was seen of sites and of the voxels of possible label errors."""
     seen = corrections.provenance.reshape(-1) != Provenance.PREDICTED
@@ -113,7 +121,7 @@ def count_progress(
     if sites is not None and len(sites):
         total = len(sites)
         done = int(np.logical_and.reduceat(seen[sites.voxels], sites.starts[:-1]).sum())
-    settled = tuple(n for n, voxels in enumerate(label_errors) if seen[voxels].all())
+    settled = tuple(error.id for error in label_errors if seen[error.voxels].all())
     return ReviewProgress(sites=total, done=done, voxels=int(seen.sum()), settled=settled)
 
 

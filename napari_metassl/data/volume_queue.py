@@ -102,9 +102,9 @@ class VolumeQueue:
 
     entries: Mapping[str, QueueEntry] = field(default_factory=dict)
 
-    def with_entry(self, entry: QueueEntry) -> VolumeQueue:
-        """Return a queue in which one volume is further."""
-        return VolumeQueue({**self.entries, entry.name: entry})
+    def with_entries(self, *entries: QueueEntry) -> VolumeQueue:
+        """Return a queue in which some volumes are further."""
+        return VolumeQueue({**self.entries, **{entry.name: entry for entry in entries}})
 
     def quality(self, entry: QueueEntry) -> Quality:
         """Measured Dice where there is a label, else the predicted one, else only an order."""

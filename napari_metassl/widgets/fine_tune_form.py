@@ -10,6 +10,8 @@ from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QLineEdit, QS
 
 from napari_metassl.data.model_card import ModelCard
 from napari_metassl.data.project import Project
+from napari_metassl.data.review_progress import last_edited
+from napari_metassl.data.volume_queue import current_card
 from napari_metassl.errors import JobProblem
 from napari_metassl.jobs.specs import FineTuneSpec
 from napari_metassl.method.checked_model import validation_sentence
@@ -21,7 +23,6 @@ from napari_metassl.method.training_config import (
 )
 from napari_metassl.widgets.components import Card, button, label, row
 from napari_metassl.widgets.session import Session
-from napari_metassl.widgets.volume_list import current_card, has_edits
 
 TITLES: dict[StrategyName, str] = {
     "cps": "Cross pseudo supervision (CPS)",
@@ -169,7 +170,7 @@ def data_sentence(project: Project) -> str:
     """Say what a training would learn from and be measured on."""
     counts = {role: project.volumes(role) for role in ("labeled", "validation", "unlabeled")}
     trained = [*counts["labeled"], *counts["unlabeled"]]
-    corrected = sum(has_edits(project, record.name) for record in trained)
+    corrected = sum(last_edited(project, record.name) is not None for record in trained)
     measured = len(counts["validation"])
     judged = (
         f"The new pair is compared with '{project.file.current_pair}' on {measured} validation "

@@ -10,6 +10,7 @@ from napari.utils.events import Event
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import QMainWindow, QProgressBar, QTabWidget, QVBoxLayout, QWidget
 
+from napari_metassl.data.label_errors import LabelError
 from napari_metassl.widgets.camera import go_to_site
 from napari_metassl.widgets.components import PageScroll, page
 from napari_metassl.widgets.correction_panel import CorrectionPanel
@@ -19,6 +20,7 @@ from napari_metassl.widgets.job_watcher import JobWatcher
 from napari_metassl.widgets.layers import ReviewLayers
 from napari_metassl.widgets.message_bar import MessageBar
 from napari_metassl.widgets.project_panel import ProjectPanel
+from napari_metassl.widgets.queue_loader import QueueLoader
 from napari_metassl.widgets.regions_panel import RegionsPanel
 from napari_metassl.widgets.review_loader import ReviewLoader
 from napari_metassl.widgets.session import KEYS, Action, Session
@@ -26,6 +28,7 @@ from napari_metassl.widgets.site_outline import SiteOutline
 from napari_metassl.widgets.site_walk import SiteWalk
 from napari_metassl.widgets.theme import palette_of, stylesheet
 from napari_metassl.widgets.volume_bar import VolumeBar
+from napari_metassl.widgets.volume_walk import VolumeWalk
 
 TITLE = "MetaSSL review"
 WIDTH = 420
@@ -51,9 +54,11 @@ class MetaSSLWidget(QWidget):
         self._closed = self._closing = False
         self.setObjectName("MetaSSL")
         self.walk = SiteWalk(self.session)
+        self.volume_walk = VolumeWalk(self.session)
         self.layers = ReviewLayers(napari_viewer, self.session)
         self.outline = SiteOutline(napari_viewer, self.session)
         self.loader = ReviewLoader(self.session, self)
+        self.queue_loader = QueueLoader(self.session, self)
         self.watcher = JobWatcher(self.session, executor, self)
         self.project_panel = ProjectPanel(self.session)
         self.regions_panel = RegionsPanel(self.session)
@@ -76,7 +81,7 @@ class MetaSSLWidget(QWidget):
         self._closed = True
         self.watcher.close()
         self.loader.close()
-        self.project_panel.close_threads()
+        self.queue_loader.close()
         self._unbind_keys()
         self.viewer.events.theme.disconnect(self._use_theme)
         self.outline.close()
@@ -121,6 +126,7 @@ class MetaSSLWidget(QWidget):
         session.events.busy.connect(lambda busy: self.busy.setVisible(bool(busy)))
         session.events.project.connect(self._on_project)
         session.events.site.connect(self._on_site)
+        session.events.label_error.connect(self._on_label_error)
         session.predicted.connect(self._on_predicted)
         session.act.connect(self._on_act)
         session.offer_taken.connect(self._on_offer)
@@ -139,6 +145,7 @@ class MetaSSLWidget(QWidget):
     def _use_theme(self, _event: Event | None = None) -> None:
         palette = palette_of(self.viewer.theme)
         self.setStyleSheet(stylesheet(palette))
+        self.project_panel.use_palette(palette)
         self.correction_panel.use_palette(palette)
         self.fine_tune_panel.use_palette(palette)
 
@@ -159,6 +166,11 @@ class MetaSSLWidget(QWidget):
         site = None if review is None else review.site(number)
         if review is not None and site is not None:
             go_to_site(self.viewer, review, site)
+
+    def _on_label_error(self, error: LabelError | None) -> None:
+        review = self.session.review
+        if review is not None and error is not None:
+            go_to_site(self.viewer, review, error)
 
     def _on_predicted(self, names: tuple[str, ...]) -> None:
         if self.session.volume in names:

@@ -23,7 +23,8 @@ from napari_metassl.widgets.duration import time_left
 from napari_metassl.widgets.project_actions import ProjectActions
 from napari_metassl.widgets.recent_projects import recent_projects
 from napari_metassl.widgets.session import Session
-from napari_metassl.widgets.volume_list import VolumeList
+from napari_metassl.widgets.theme import Palette
+from napari_metassl.widgets.volume_queue_card import VolumeQueueCard
 
 
 class ProjectPanel(QStackedWidget):
@@ -34,20 +35,20 @@ class ProjectPanel(QStackedWidget):
         self.session = session
         self.actions_ = ProjectActions(session, self)
         self.welcome = Welcome(self.actions_)
-        self.volumes = VolumeList(session)
+        self.volumes = VolumeQueueCard(session)
         self.pair = PairCard(session, self.actions_)
         self.prediction = PredictionCardView(session)
-        volumes = Card("Volumes")
-        volumes.body.addWidget(self.volumes, 1)
         self.head = ProjectHead(session, self.actions_)
         self.addWidget(PageScroll(page(self.welcome)))
-        self.addWidget(PageScroll(page(self.head, volumes, self.pair, self.prediction, stretch=1)))
+        self.addWidget(
+            PageScroll(page(self.head, self.volumes, self.pair, self.prediction, stretch=1))
+        )
         session.events.project.connect(self._on_project)
         self._on_project()
 
-    def close_threads(self) -> None:
-        """Stop what runs beside the window."""
-        self.volumes.close_threads()
+    def use_palette(self, palette: Palette) -> None:
+        """Follow the theme."""
+        self.volumes.use_palette(palette)
 
     def _on_project(self) -> None:
         self.setCurrentIndex(0 if self.session.project is None else 1)

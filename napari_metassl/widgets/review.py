@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_metassl.data.corrections import BACKGROUND_MARK, Corrections, Provenance
+from napari_metassl.data.label_errors import LabelError, find_label_errors
 from napari_metassl.data.prediction import CODE_CONFIDENCE, Network, PredictionPair
 from napari_metassl.data.project import Project
 from napari_metassl.data.quadripartition import Quadripartition
@@ -54,6 +55,8 @@ class Review:
         The pair's answer, (Z, Y, X).
     confidence : TableView or None
         Of the network that decides; the same object whichever it is.
+    label_errors
+        Places where both networks contradict the manual label, largest first.
     skipped
         Ids of the sites a person put aside, for this session only.
     """
@@ -67,6 +70,7 @@ class Review:
     prediction: PredictionPair | None = None
     quadripartition: Quadripartition | None = None
     sites: SiteIndex | None = None
+    label_errors: tuple[LabelError, ...] = ()
     skipped: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -141,6 +145,11 @@ class Review:
         voxels = np.concatenate([own, self._untouched_around(site, reach_mm)])
         return voxels, as_marks(self._merged_at(voxels))
 
+    def settle(self, error: LabelError, *, label_is_right: bool) -> tuple[Flat, Bytes]:
+        """Voxels and values that say at a possible label error who is right."""
+        right = error.labeled if label_is_right else error.predicted
+        return error.voxels, as_marks(np.full(len(error.voxels), right, np.uint8))
+
     def _untouched_around(self, site: Site, reach_mm: float) -> Flat:
         near = site_neighbourhood(site, self.shape, self.spacing, reach_mm)
         near = near[self.corrections.labels.reshape(-1)[near] == 0]
@@ -188,4 +197,7 @@ def load_review(project: Project, name: str) -> Review:
         prediction=prediction,
         quadripartition=None if prediction is None else Quadripartition(prediction),
         sites=None if prediction is None else SiteIndex.from_prediction(prediction),
+        label_errors=()
+        if prediction is None or labels is None
+        else tuple(find_label_errors(prediction, labels.data)),
     )

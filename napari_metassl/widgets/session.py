@@ -14,8 +14,10 @@ import numpy.typing as npt
 from psygnal import EmitLoopError, EventedModel, Signal
 from pydantic import ConfigDict, InstanceOf
 
+from napari_metassl.data.label_errors import LabelError
 from napari_metassl.data.project import Project
 from napari_metassl.data.quadripartition import Reference
+from napari_metassl.data.volume_queue import VolumeQueue
 from napari_metassl.errors import MetaSSLError
 from napari_metassl.jobs.job import JobSnapshot
 from napari_metassl.jobs.specs import FineTuneSpec
@@ -39,6 +41,8 @@ class Action(StrEnum):
     SKIP = "skip"
     UNDO = "undo"
     HELP = "help"
+    NEXT_VOLUME = "next volume"
+    PREVIOUS_VOLUME = "volume before"
 
 
 KEYS: dict[Action, str] = {
@@ -50,6 +54,8 @@ KEYS: dict[Action, str] = {
     Action.SKIP: "G",
     Action.UNDO: "U",
     Action.HELP: "H",
+    Action.NEXT_VOLUME: "Shift+N",
+    Action.PREVIOUS_VOLUME: "Shift+J",
 }
 """Letters that napari leaves free while a labels layer is active."""
 
@@ -102,6 +108,12 @@ class Session(EventedModel):
         UC is most of every volume and hides the image, so it starts hidden.
     site
         Id of the site at hand.
+    label_error
+        Possible label error at hand; there is either a site or one of these.
+    queue
+        All volumes with what is known about each; filled as it becomes known.
+    order
+        Names of the volumes as they are listed: filtered and sorted, the worst first.
     reach_mm
         How far around a site its other voxels count as seen when it is finished.
     go_on
@@ -124,6 +136,9 @@ class Session(EventedModel):
     reference: Reference = Reference.REFERENCE
     visible_regions: frozenset[Region] = frozenset({Region.US, Region.DC, Region.DS})
     site: int | None = None
+    label_error: InstanceOf[LabelError] | None = None
+    queue: InstanceOf[VolumeQueue] = VolumeQueue()
+    order: tuple[str, ...] = ()
     reach_mm: float = 3.0
     go_on: bool = True
     brush: int = 1
@@ -164,6 +179,8 @@ class Session(EventedModel):
         # Connected first: thresholds and reference are applied before any panel hears of them.
         self.events.thresholds.connect(self._partition)
         self.events.reference.connect(self._partition)
+        self.events.site.connect(self._on_site)
+        self.events.label_error.connect(self._on_label_error)
 
     @property
     def row(self) -> int:
@@ -195,7 +212,7 @@ class Session(EventedModel):
 
     def show_review(self, review: Review | None) -> None:
         """Take a loaded volume over; its regions start at the pair's adaptive thresholds."""
-        old, self.site = self.review, None
+        old, self.site, self.label_error = self.review, None, None
         if old is None or review is None or old.name != review.name:
             self.review = None  # layers and panels let go of the old one first
         if old is not None and (review is None or review.corrections is not old.corrections):
@@ -234,6 +251,14 @@ class Session(EventedModel):
         if not isinstance(problem, MetaSSLError | OSError):
             raise problem
         self.notice = Notice(sentence_of(problem), "error")
+
+    def _on_site(self, site: int | None) -> None:
+        if site is not None:
+            self.label_error = None
+
+    def _on_label_error(self, error: LabelError | None) -> None:
+        if error is not None:
+            self.site = None
 
     def _partition(self) -> None:
         if self.review is None or self.review.quadripartition is None or not self.thresholds:

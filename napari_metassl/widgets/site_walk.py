@@ -7,6 +7,8 @@ from napari_metassl.data.sites import Site
 from napari_metassl.widgets.review import ListedSite, Review, SiteStatus
 from napari_metassl.widgets.session import Action, Edit, Notice, Session
 
+NOT_AT_SITES = (Action.HELP, Action.NEXT_VOLUME, Action.PREVIOUS_VOLUME)
+
 
 class SiteWalk:
     """Listens to ``session.act``; answers by setting ``session.site`` or with an edit."""
@@ -19,7 +21,7 @@ class SiteWalk:
 
     def _on_act(self, action: Action) -> None:
         review = self.session.review
-        if review is None or action is Action.HELP:
+        if review is None or action in NOT_AT_SITES:
             return
         if action is Action.UNDO:
             if self._finished:

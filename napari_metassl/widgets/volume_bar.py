@@ -6,7 +6,7 @@ from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import QComboBox, QSizePolicy, QToolButton, QWidget
 
 from napari_metassl.widgets.components import label, row
-from napari_metassl.widgets.session import Session
+from napari_metassl.widgets.session import KEYS, Action, Session
 
 
 class VolumeBar(QWidget):
@@ -16,10 +16,10 @@ class VolumeBar(QWidget):
         super().__init__(parent)
         self.setObjectName("plain")
         self.session = session
-        self.previous = self._arrow(Qt.ArrowType.LeftArrow, "Volume before", -1)
-        self.next = self._arrow(Qt.ArrowType.RightArrow, "Next volume", +1)
+        self.previous = self._arrow(Qt.ArrowType.LeftArrow, Action.PREVIOUS_VOLUME)
+        self.next = self._arrow(Qt.ArrowType.RightArrow, Action.NEXT_VOLUME)
         self.names = QComboBox()
-        self.names.setToolTip("Volume on display")
+        self.names.setToolTip("Volume on display; the list is that of the Project page")
         self.names.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.names.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
@@ -29,45 +29,36 @@ class VolumeBar(QWidget):
         self.names.activated.connect(self._on_activated)
         self.place = label("", "muted")
         self.setLayout(row(self.previous, self.names, self.next, self.place))
-        session.events.project.connect(self._on_project)
+        session.events.order.connect(self.refresh)
+        session.events.project.connect(self.refresh)
         session.events.volume.connect(self._on_volume)
-        session.offer_taken.connect(self._on_offer)
-        self._on_project()
+        self.refresh()
 
-    def _arrow(self, arrow: Qt.ArrowType, tip: str, by: int) -> QToolButton:
+    def _arrow(self, arrow: Qt.ArrowType, action: Action) -> QToolButton:
         made = QToolButton()
         made.setArrowType(arrow)
-        made.setToolTip(tip)
+        made.setToolTip(f"{str(action).capitalize()} of the list ({KEYS[action]})")
         made.setFixedSize(30, 26)
         made.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        made.clicked.connect(lambda: self._step(by))
+        made.clicked.connect(lambda: self.session.act.emit(action))
         return made
 
-    def _on_project(self) -> None:
-        project = self.session.project
+    def refresh(self) -> None:
+        """List the volumes in the order of the queue."""
         with QSignalBlocker(self.names):
             self.names.clear()
-            if project is not None:
-                self.names.addItems([record.name for record in project.volumes()])
-        self.setVisible(project is not None)
+            self.names.addItems(list(self.session.order))
+        self.setVisible(self.session.project is not None)
         self._on_volume()
 
     def _on_volume(self) -> None:
         with QSignalBlocker(self.names):
-            self.names.setCurrentText(self.session.volume or "")
+            self.names.setPlaceholderText(self.session.volume or "")  # the filter may hide it
+            self.names.setCurrentIndex(self.names.findText(self.session.volume or ""))
         count, here = self.names.count(), self.names.currentIndex()
         self.previous.setEnabled(here > 0)
-        self.next.setEnabled(0 <= here < count - 1)
-        self.place.setText(f"{here + 1} / {count}" if count else "")
+        self.next.setEnabled(count > (here >= 0))
+        self.place.setText(f"{here + 1 or '–'} / {count}" if count else "")
 
     def _on_activated(self, index: int) -> None:
         self.session.volume = self.names.itemText(index)
-
-    def _step(self, by: int) -> None:
-        index = self.names.currentIndex() + by
-        if 0 <= index < self.names.count():
-            self.session.volume = self.names.itemText(index)
-
-    def _on_offer(self, what: str) -> None:
-        if what == "next volume":
-            self._step(+1)

@@ -135,5 +135,5 @@ def test_quality_is_measured_predicted_or_a_rank_only() -> None:
     assert rank_only.dice is None and rank_only.order == 0.75
     unknown = QueueEntry("x", "unlabeled", VolumeStatus.UNPREDICTED)
     assert queue.quality(unknown).order is None
-    further = queue.with_entry(unknown)
+    further = queue.with_entries(unknown)
     assert "x" in further.entries and "x" not in queue.entries

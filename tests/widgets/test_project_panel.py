@@ -18,13 +18,14 @@ from napari_metassl.jobs.job import Job, JobStatus
 from napari_metassl.widgets import new_project_dialog, project_actions
 from napari_metassl.widgets.new_project_dialog import LABELED, VALIDATION, NewProjectDialog
 from napari_metassl.widgets.recent_projects import recent_projects
-from napari_metassl.widgets.volume_list import CORRECTED, NAME, PREDICTION, ROLE
+from napari_metassl.widgets.volume_table import EDITED, NAME, ROLE, STATUS
 
 
 def rows(window: Window) -> dict[str, tuple[str, str, str]]:
-    volumes = window.widget.project_panel.volumes
-    items = [volumes.topLevelItem(n) for n in range(volumes.topLevelItemCount())]
-    return {i.text(NAME): (i.text(ROLE), i.text(PREDICTION), i.text(CORRECTED)) for i in items}
+    """Role, status and time of the last edit of the volumes, in the order they are listed."""
+    listed = window.widget.project_panel.volumes.table.listed
+    lines = [[listed.index(n, c).data() for c in range(6)] for n in range(listed.rowCount())]
+    return {line[NAME]: (line[ROLE], line[STATUS], line[EDITED]) for line in lines}
 
 
 def show_page(window: Window) -> Any:
@@ -41,22 +42,22 @@ def test_volumes_with_role_and_status(window: Window, project: Project) -> None:
     window.open(project.folder)
     panel = show_page(window)
     assert "hearts" in panel.head.name.text()
-    assert rows(window)["p0"][:2] == ("labeled", "–")
-    assert rows(window)["p3"][:2] == ("unlabeled", "older pair")  # of a pair that is not here
-    wait_until(lambda: rows(window)["p5"][2] == "5 vx")
+    wait_until(lambda: rows(window)["p3"][1] == "older pair")  # of a pair that is not here
+    assert rows(window)["p0"] == ("labeled", "unpredicted", "")
+    wait_until(lambda: rows(window)["p5"][1] == "in review")
+    assert rows(window)["p5"][2]
 
-    item = panel.volumes.topLevelItem(4)
+    table = panel.volumes.table
+    index = table.listed.index(list(rows(window)).index("p4"), NAME)
     QTest.mouseClick(
-        panel.volumes.viewport(),
-        Qt.MouseButton.LeftButton,
-        pos=panel.volumes.visualItemRect(item).center(),
+        table.viewport(), Qt.MouseButton.LeftButton, pos=table.visualRect(index).center()
     )
     window.wait()
     assert window.session.review.name == "p4"
     window.viewer.layers["corrections"].data_setitem((np.array([1, 1]),) * 3, 2)
-    wait_until(lambda: rows(window)["p4"][2] == "1 vx")
+    wait_until(lambda: rows(window)["p4"][1] == "in review")
     window.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
-    assert rows(window)["p4"][2] == ""
+    wait_until(lambda: rows(window)["p4"][1] == "older pair")  # all was taken back
 
 
 def test_new_project_by_ticking_and_by_lists(
