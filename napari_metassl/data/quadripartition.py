@@ -135,6 +135,18 @@ class Quadripartition:
             voxel_volume_ml = self.prediction.geometry.voxel_volume_ml
         return {region: count * voxel_volume_ml for region, count in self.shares().items()}
 
+    def confidence_histogram(self, network: Network) -> npt.NDArray[np.int64]:
+        """Voxels that a network gives class k with confidence of level l, (C, 256).
+
+        They come from the counts made once, so no voxel is looked at.
+        """
+        supervised = network == Network.SUPERVISED
+        whatever_the_other = self._unanimous[:, :, -1] if supervised else self._unanimous[:, -1]
+        counts = np.diff(whatever_the_other, axis=1)
+        codes = self._pairs[network]
+        np.add.at(counts, (CODE_CLASS[codes], CODE_LEVEL[codes]), self._pair_counts)
+        return counts
+
     def label_view(self, which: int | Literal["merged"]) -> TableView:
         """Label of one network, or the pair's merged answer, as a view, (Z, Y, X) uint8."""
         if which == "merged":

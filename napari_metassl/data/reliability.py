@@ -106,8 +106,12 @@ class Reliability:
 
     def right_share(self, network: int, k: int, threshold: float) -> float:
         """Share of the voxels of class `k` with more confidence that are right; nan without any."""
-        first = int(np.searchsorted(_CONFIDENCE, threshold, side="right"))
+        first = first_level(threshold)
         return _share(self.right[network, k, first:].sum(), self.voxels[network, k, first:].sum())
+
+    def confident(self, network: int, k: int, threshold: float) -> int:
+        """Count the voxels of class `k` with more confidence."""
+        return int(self.voxels[network, k, first_level(threshold) :].sum())
 
     def ece(self, network: int, k: int) -> float:
         """Return the expected calibration error of one class, 0..1; nan without voxels."""
@@ -132,6 +136,11 @@ class Reliability:
         right = self.right[network, k].astype(np.float64)
         sums = (voxels, right, voxels * _CONFIDENCE)
         return tuple(np.bincount(bin_of_level, weights).astype(np.float64) for weights in sums)
+
+
+def first_level(threshold: float) -> int:
+    """Lowest level of confidence above a threshold; 256 if there is none."""
+    return int(np.searchsorted(_CONFIDENCE, threshold, side="right"))
 
 
 def _share(part: Any, whole: Any) -> float:

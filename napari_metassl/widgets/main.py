@@ -146,6 +146,7 @@ class MetaSSLWidget(QWidget):
         palette = palette_of(self.viewer.theme)
         self.setStyleSheet(stylesheet(palette))
         self.project_panel.use_palette(palette)
+        self.regions_panel.use_palette(palette)
         self.correction_panel.use_palette(palette)
         self.fine_tune_panel.use_palette(palette)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QButtonGroup,
@@ -15,8 +17,14 @@ from qtpy.QtWidgets import (
 from napari_metassl.data.quadripartition import Reference
 from napari_metassl.method.region import Region
 from napari_metassl.widgets.components import Card, PageScroll, button, label, row, set_tone, swatch
+from napari_metassl.widgets.confidence_window import (
+    ConfidenceWindow,
+    reliability_of,
+    right_shares,
+)
 from napari_metassl.widgets.region_table import RegionTable
 from napari_metassl.widgets.session import Session
+from napari_metassl.widgets.theme import Palette
 from napari_metassl.widgets.threshold_slider import ThresholdSlider
 
 REFERENCES = {
@@ -48,13 +56,28 @@ class RegionsPanel(Card):
         self.class_list = self._class_list()
         self.body.addWidget(self.class_list)
         self.body.addLayout(self._reference_row())
+        self.honesty = button("", self._open_confidence, tone="link")
+        self.honesty.setToolTip(
+            "Of the confident voxels of each class, the share that is right in the validation "
+            "volumes; opens histogram and reliability curve"
+        )
+        self.body.addWidget(self.honesty)
+        self.confidence: ConfidenceWindow | None = None
+        self._palette: Palette | None = None
         self.table = RegionTable()
         self.table.toggled.connect(self._show_regions)
         self.body.addWidget(self.table)
         session.events.review.connect(self._on_review)
         session.events.visible_regions.connect(self.table.show_visible)
+        session.events.queue.connect(self.refresh)
         session.partitioned.connect(self.refresh)
         self._on_review()
+
+    def use_palette(self, palette: Palette) -> None:
+        """Follow the theme."""
+        self._palette = palette
+        if self.confidence is not None:
+            self.confidence.use_palette(palette)
 
     def refresh(self) -> None:
         """Write thresholds and shares as they are now."""
@@ -65,12 +88,14 @@ class RegionsPanel(Card):
         if quadripartition is None:
             self.table.show_shares(None, None)
             self.more.setText("▸ Per class")
+            self.honesty.setText("▸ How sure, and how often right")
             return
         values = self.session.thresholds[self.session.row]
         self.all_classes.show_value(sum(values) / len(values))
         for slider, value in zip(self.classes, values, strict=True):
             slider.show_value(value)
         self._write_summary(values)
+        self._write_honesty(values)
         self.table.show_shares(quadripartition.shares_percent(), quadripartition.shares_ml())
 
     def _write_summary(self, values: tuple[float, ...]) -> None:
@@ -84,6 +109,22 @@ class RegionsPanel(Card):
         at_home = self.session.thresholds == tuple(tuple(float(v) for v in r) for r in learned)
         self.adaptive.setText("Adaptive ✓" if at_home else "Adaptive")
         self.adaptive.setEnabled(not at_home)
+
+    def _write_honesty(self, values: tuple[float, ...]) -> None:
+        shares = right_shares(reliability_of(self.session), self.session.row, values)
+        known = [f"{100 * share:.0f}" for share in shares if not math.isnan(share)]
+        if len(known) == len(shares):
+            self.honesty.setText(f"▸ Right where confident:  {'  '.join(known)} %")
+        else:
+            self.honesty.setText("▸ How sure, and how often right")
+
+    def _open_confidence(self) -> None:
+        if self.confidence is None:
+            self.confidence = ConfidenceWindow(self.session, self)
+            if self._palette is not None:
+                self.confidence.use_palette(self._palette)
+        self.confidence.show()
+        self.confidence.raise_()
 
     def _on_review(self) -> None:
         review = self.session.review

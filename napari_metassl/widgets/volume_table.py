@@ -23,14 +23,15 @@ NAME, ROLE, STATUS, DIFFER, QUALITY, EDITED = range(6)
 HEADERS = ("Volume", "Role", "Status", "Differ", "Quality", "Edited")
 TIPS = (
     "Name of the volume",
-    "Labeled to train on, validation to measure on, or unlabeled",
+    "Labeled to train on, validation to measure on; the others are unlabeled",
     "How far the volume is: unpredicted, predicted, in review, reviewed",
     "Voxels on which the networks differ, in percent of those that either gives a structure. "
     "The more, the worse the prediction",
     "Mean Dice: ≈ predicted, or measured against the manual label. The worst first",
     "When a person last changed the volume",
 )
-WIDTHS = {ROLE: 66, STATUS: 76, DIFFER: 56, QUALITY: 62, EDITED: 58}
+WIDTHS = {ROLE: 56, STATUS: 82, DIFFER: 60, QUALITY: 66, EDITED: 56}
+ROLE_TEXTS = {"labeled": "labeled", "validation": "valid.", "unlabeled": ""}
 FILTERS: dict[str, frozenset[str]] = {
     "All": frozenset(),
     "To review": frozenset({"predicted", "in review", "older pair"}),
@@ -114,7 +115,7 @@ class VolumeModel(QAbstractTableModel):
         share = None if entry.figures is None else entry.figures.discrepant_share
         return {
             NAME: entry.name,
-            ROLE: entry.role,
+            ROLE: ROLE_TEXTS[entry.role],
             STATUS: str(entry.status),
             DIFFER: "" if share is None else f"{100 * share:.1f} %",
             EDITED: "" if entry.edited is None else short_time(entry.edited),
@@ -132,7 +133,7 @@ class VolumeModel(QAbstractTableModel):
             return _quality_tip(quality, len(self.ranks), self.ranks.get(entry.name))
         if column == EDITED and entry.edited is not None:
             return f"{entry.edited.astimezone():%Y-%m-%d %H:%M}"
-        return entry.name if column == NAME else TIPS[column]
+        return {NAME: entry.name, ROLE: entry.role}.get(column, TIPS[column])
 
     def _ink(self, column: int, entry: QueueEntry, quality: Quality, palette: Palette) -> str:
         if column == STATUS:
@@ -248,6 +249,7 @@ class VolumeTable(QTableView):
         self.verticalHeader().setDefaultSectionSize(22)
         header = self.horizontalHeader()
         header.setHighlightSections(False)
+        header.setStyleSheet("QHeaderView::section { padding-right: 12px; }")  # for the arrow
         header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
         for column, width in WIDTHS.items():

@@ -190,6 +190,16 @@ def test_volumes_without_a_discrepant_voxel_and_with_nothing_else() -> None:
             assert quadripartition.shares()[region] == voxels
 
 
+@pytest.mark.parametrize("network", [0, 1])
+def test_histogram_of_confidence_is_that_of_the_voxels(network: int) -> None:
+    pair = make_pair(12, 3)
+    codes = pair.codes[network].astype(int)
+    counted = np.zeros((3, 256), int)
+    np.add.at(counted, (codes >> 8 & 0x7F, codes & 0xFF), 1)
+    found = Quadripartition(pair).confidence_histogram(network)
+    np.testing.assert_array_equal(found, counted)
+
+
 def test_region_numbers_are_those_of_the_method_and_colours_differ() -> None:
     from napari_metassl.method import regions
 
