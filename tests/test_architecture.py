@@ -23,6 +23,7 @@ TORCH_FREE = (
     "napari_metassl.data.sites",
     "napari_metassl.data.corrections",
     "napari_metassl.data.project",
+    "napari_metassl.data.volume_queue",
     "napari_metassl.jobs.job",
     "napari_metassl.jobs.specs",
     "napari_metassl.jobs.local",

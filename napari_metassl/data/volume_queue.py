@@ -107,7 +107,10 @@ class VolumeQueue:
         return VolumeQueue({**self.entries, **{entry.name: entry for entry in entries}})
 
     def quality(self, entry: QueueEntry) -> Quality:
-        """Measured Dice where there is a label, else the predicted one, else only an order."""
+        """Measured Dice where there is a label, else the predicted one.
+
+        Before any Dice can be predicted there is only an order, for all alike.
+        """
         figures = entry.figures
         if figures is None or figures.expected_dice is None:
             return Quality()
@@ -117,7 +120,7 @@ class VolumeQueue:
         if learned is not None:
             dice = learned.estimate(figures.expected_dice)
             return Quality(dice, dice, learned.error)
-        return Quality(figures.expected_dice, figures.mean_dice)
+        return Quality(figures.expected_dice)
 
     def calibration(self, pair_sha256: str) -> Calibration | None:
         """Say what the validation volumes tell about the Dice to be expected of a pair."""

@@ -11,7 +11,7 @@ import pyqtgraph as pg
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QWidget
 
-from napari_metassl.widgets.theme import Palette
+from napari_metassl.widgets.theme import NEUTRAL_COLOR, Palette
 from napari_metassl.widgets.threshold_slider import STEPS, position_of, threshold_at
 
 TICKS = (0.3, 0.5, 0.75, 0.9, 0.98, 1.0)
@@ -118,7 +118,7 @@ class ReliabilityPlot(ConfidenceAxisPlot):
         self.getAxis("left").setTicks([shares])
         self._curves: list[Any] = []
         self._colors: list[str] = []
-        self._honest = pg.mkPen("#808080", style=Qt.PenStyle.DashLine)
+        self._honest = pg.mkPen(NEUTRAL_COLOR, style=Qt.PenStyle.DashLine)
 
     def show_curves(self, curves: Sequence[npt.NDArray[np.float64]], colors: Sequence[str]) -> None:
         """Draw (3, N) curves: mean confidence, share that is right, voxels."""

@@ -27,7 +27,7 @@ from napari_metassl.data.reliability import Reliability, first_level
 from napari_metassl.widgets.components import button, label, swatch
 from napari_metassl.widgets.confidence_plot import HistogramPlot, ReliabilityPlot
 from napari_metassl.widgets.session import Session
-from napari_metassl.widgets.theme import Palette
+from napari_metassl.widgets.theme import NEUTRAL_COLOR, Palette
 
 HEADERS = ("Class", "Threshold", "Confident", "of these right", "Calibration error")
 TIPS = (
@@ -37,6 +37,7 @@ TIPS = (
     "Share of the confident voxels of the validation volumes that the manual label agrees with",
     "Mean distance between confidence and the share that is right (ECE, 15 bins)",
 )
+MOST_ROWS = 8
 RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 NAMES = {Network.SUPERVISED: "A", Network.REFERENCE: "B"}
 
@@ -51,7 +52,8 @@ class ConfidenceWindow(QDialog):
         self.setWindowTitle("Confidence")
         self.resize(720, 460)
         self._counts: npt.NDArray[np.int64] | None = None
-        self._neutral = "#808080"
+        self._neutral = NEUTRAL_COLOR
+        self._listed_colors: tuple[str, ...] = ()
         self.about = label("", "muted", wrap=True)
         self.histogram = HistogramPlot()
         self.reliability = ReliabilityPlot()
@@ -141,7 +143,6 @@ class ConfidenceWindow(QDialog):
         made.setRootIsDecorated(False)
         made.setUniformRowHeights(True)
         made.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        made.setMaximumHeight(150)
         header = made.header()
         header.setStretchLastSection(False)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
@@ -174,9 +175,11 @@ class ConfidenceWindow(QDialog):
     def _fill_table(self, names: Sequence[str], colors: Sequence[str]) -> None:
         listed = [self.table.topLevelItem(n).text(0) for n in range(self.table.topLevelItemCount())]
         wanted = ["all structures", *names] if names else []
-        if listed == wanted:
+        if listed == wanted and tuple(colors) == self._listed_colors:
             return
+        self._listed_colors = tuple(colors)
         self.table.clear()
+        self.table.setFixedHeight(32 + 21 * min(len(wanted), MOST_ROWS))
         for n, name in enumerate(wanted):
             item = QTreeWidgetItem([name])
             if n:

@@ -1,4 +1,4 @@
-"""Possible label errors of the project, largest first: going there, and saying who is right."""
+"""Possible label errors of the project, worst first: going there, and saying who is right."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ from napari_metassl.widgets.theme import Palette
 VOLUME, KIND, SIZE, STATUS = range(4)
 HEADERS = ("Volume", "Label → networks", "mL", "Status")
 MOST_SHOWN = 200
-ABOUT = "Both networks are confident of another class than the manual label, largest place first."
+ABOUT = (
+    "Both networks are confident of another class than the manual label: largest place first, "
+    "training labels before validation labels, where networks err more."
+)
 NONE_YET = (
     "Nothing here yet. Predict the labeled volumes: where both networks are confident of another "
     "class than the manual label, the place is listed here."
@@ -186,14 +189,18 @@ class _Tree(QTreeWidget):
 
 
 def found_in(queue: VolumeQueue) -> list[tuple[QueueEntry, ListedLabelError]]:
-    """All possible label errors of the project, largest first."""
+    """All possible label errors of the project, those of labels trained on first, then by size.
+
+    On volumes they were not trained on the networks make confident errors of their own, which
+    would stand above contradictions of a label they were taught.
+    """
     found = [
         (entry, error)
         for entry in queue.entries.values()
         if entry.figures is not None
         for error in entry.figures.label_errors
     ]
-    return sorted(found, key=lambda pair: -pair[1].ml)
+    return sorted(found, key=lambda pair: (pair[0].role == "validation", -pair[1].ml))
 
 
 def settled(entry: QueueEntry, error: ListedLabelError) -> bool:

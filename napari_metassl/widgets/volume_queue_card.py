@@ -49,8 +49,10 @@ class VolumeQueueCard(Card):
         reviewed = statuses.count(VolumeStatus.REVIEWED)
         self.summary.setText(f"{reviewed} of {len(statuses)} reviewed" if statuses else "")
         count = self.label_errors.open_count()
-        self.errors_button.setText(f"Label errors? {count}" if count else "Label errors?")
-        self.errors_button.setToolTip("Places where both networks contradict a manual label")
+        self.errors_button.setText(f"Label errors? ({count})" if count else "Label errors?")
+        self.errors_button.setToolTip(
+            "Places where both networks are confident of another class than the manual label"
+        )
         self._write_about()
 
     def _table_page(self) -> QWidget:

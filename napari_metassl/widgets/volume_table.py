@@ -13,7 +13,7 @@ from qtpy.QtCore import (
     Qt,
     Signal,
 )
-from qtpy.QtGui import QBrush, QColor, QKeyEvent
+from qtpy.QtGui import QBrush, QColor, QKeyEvent, QResizeEvent
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
 from napari_metassl.data.volume_queue import Quality, QueueEntry, VolumeQueue, VolumeStatus
@@ -30,7 +30,6 @@ TIPS = (
     "Mean Dice: ≈ predicted, or measured against the manual label. The worst first",
     "When a person last changed the volume",
 )
-WIDTHS = {ROLE: 56, STATUS: 82, DIFFER: 60, QUALITY: 66, EDITED: 56}
 ROLE_TEXTS = {"labeled": "labeled", "validation": "valid.", "unlabeled": ""}
 FILTERS: dict[str, frozenset[str]] = {
     "All": frozenset(),
@@ -42,6 +41,7 @@ FILTERS: dict[str, frozenset[str]] = {
     "Validation": frozenset({"validation"}),
 }
 """Statuses or roles that a choice lets through; none: all of them."""
+NARROWEST_NAME = 60
 SORT_ROLE = Qt.ItemDataRole.UserRole
 ORDER = list(VolumeStatus)
 
@@ -130,7 +130,7 @@ class VolumeModel(QAbstractTableModel):
         if column == STATUS and entry.status is VolumeStatus.OUTDATED:
             return "Predicted by another pair than the one in use; predict again to follow it."
         if column == QUALITY:
-            return _quality_tip(quality, len(self.ranks), self.ranks.get(entry.name))
+            return _quality_tip(entry, quality, self.ranks)
         if column == EDITED and entry.edited is not None:
             return f"{entry.edited.astimezone():%Y-%m-%d %H:%M}"
         return {NAME: entry.name, ROLE: entry.role}.get(column, TIPS[column])
@@ -206,6 +206,7 @@ class VolumeTable(QTableView):
         """List volumes and mark the one on display, without telling anybody but of the order."""
         with QSignalBlocker(self.selectionModel()):
             self.volumes.show(queue)
+        self._fit()
         self.mark(current)
         self._tell_order()
 
@@ -235,6 +236,18 @@ class VolumeTable(QTableView):
             return
         super().keyPressEvent(event)
 
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        """Give the names what room there is."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        """Make no column wider than needed: the names get the rest."""
+        for column in range(ROLE, EDITED + 1):
+            self.resizeColumnToContents(column)
+        others = sum(self.columnWidth(column) for column in range(ROLE, EDITED + 1))
+        self.setColumnWidth(NAME, max(NARROWEST_NAME, self.viewport().width() - others))
+
     def _set_look(self) -> None:
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
@@ -250,10 +263,8 @@ class VolumeTable(QTableView):
         header = self.horizontalHeader()
         header.setHighlightSections(False)
         header.setStyleSheet("QHeaderView::section { padding-right: 12px; }")  # for the arrow
+        header.setMinimumSectionSize(40)
         header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-        header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
-        for column, width in WIDTHS.items():
-            self.setColumnWidth(column, width)
 
     def _on_row(self, current: QModelIndex, _previous: QModelIndex) -> None:
         if current.isValid():
@@ -291,15 +302,19 @@ def _quality_text(quality: Quality, rank: int | None) -> str:
     return "" if rank is None else f"rank {rank}"
 
 
-def _quality_tip(quality: Quality, ranked: int, rank: int | None) -> str:
-    if quality.dice is not None and quality.error is None:
-        return f"Mean Dice {quality.dice:.3f}, measured against the manual label"
-    if quality.dice is not None:
-        return (
-            f"Predicted mean Dice {quality.dice:.2f}; such predictions are off by "
-            f"{quality.error:.2f} on average where they can be checked"
+def _quality_tip(entry: QueueEntry, quality: Quality, ranks: dict[str, int]) -> str:
+    rank = ranks.get(entry.name)
+    if rank is None or entry.figures is None:
+        return TIPS[QUALITY]
+    said = [f"Number {rank} of {len(ranks)}, 1 being the worst"]
+    if (dice := entry.figures.mean_dice) is not None:
+        said.append(f"mean Dice {dice:.3f} measured against the manual label")
+    elif quality.dice is not None:
+        said.append(
+            f"predicted mean Dice {quality.dice:.2f}, off by {quality.error:.2f} on average "
+            "where it can be checked"
         )
-    return TIPS[QUALITY] if rank is None else f"Number {rank} of {ranked}, 1 being the worst"
+    return "; ".join(said)
 
 
 def _alignment(column: int) -> Qt.AlignmentFlag:

@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 from conftest import finished
 
+from napari_metassl.data.geometry import Geometry
 from napari_metassl.data.model_card import ModelCard
 from napari_metassl.data.model_pair import ModelPair, load_pair, new_pair, save_pair
-from napari_metassl.data.volume_io import read_labels
+from napari_metassl.data.volume_figures import read_figures
+from napari_metassl.data.volume_io import read_labels, write_labels
 from napari_metassl.errors import JobProblem
 from napari_metassl.jobs.compare import score_volumes
 from napari_metassl.jobs.evaluate import evaluate_folder
@@ -37,6 +39,9 @@ def test_predicts_all_volumes_in_its_own_process(trained):
         prediction = trained.prediction(name)
         assert prediction.shape == trained.geometry(name).shape
         assert prediction.pair_name == "first"
+        figures = read_figures(trained, name)  # kept beside it as it is made, for the queue
+        assert figures is not None and figures.agreement[0] is not None
+        assert (figures.mean_dice is None) == (trained.volume(name).role == "unlabeled")
         truth = read_labels(trained.folder / "labels" / f"{name}.nii.gz").data
         overlap = 2 * np.sum((prediction.merged() == 1) & (truth == 1))
         assert overlap / (np.sum(prediction.merged() == 1) + truth.sum()) > 0.5
@@ -59,6 +64,15 @@ def test_unreadable_volume_does_not_hold_up_the_others(trained):
     assert "1 of 3 volumes could not be predicted" in job.snapshot().error
     assert job.result()["predicted"] == ["v0", "v2"]
     assert list(job.result()["problems"]) == ["v1"]
+
+
+def test_a_label_that_does_not_fit_spoils_no_prediction(trained):
+    geometry = Geometry.from_spacing((1.0, 1.0, 1.0), (15, 16, 16))
+    write_labels(trained.labels_path("v0"), np.zeros((15, 16, 16), np.uint8), geometry)
+    assert here(trained, volumes=("v0", "v1")).result()["predicted"] == ["v0", "v1"]
+    assert trained.prediction("v0") is not None
+    assert not (trained.prediction_folder("v0") / "figures.json").exists()
+    assert read_figures(trained, "v1") is not None
 
 
 def test_stop_keeps_what_is_predicted(trained, monkeypatch):

@@ -16,6 +16,7 @@ from window_driver import Window, click, wait_until
 from napari_metassl.data.prediction import PredictionPair
 from napari_metassl.data.project import Project
 from napari_metassl.data.volume_figures import FIGURES_FILE
+from napari_metassl.data.volume_io import read_labels, write_labels
 from napari_metassl.jobs.job import JobStatus
 from napari_metassl.widgets.volume_table import DIFFER, NAME, QUALITY, STATUS
 
@@ -184,21 +185,19 @@ def test_next_volume_by_key_passes_over_reviewed_ones(window: Window, project: P
     card.choice.setCurrentText("All")
 
 
-def spoil_label(project: Project) -> None:
-    """A label of p0 that lacks the ventricle, and a prediction that is sure of it."""
-    made = make_prediction()
-    made.save(project.prediction_folder("p0"))
-    from napari_metassl.data.volume_io import read_labels, write_labels
-
-    path = project.labels_path("p0")
+def spoil_label(project: Project, name: str, k: int) -> None:
+    """A label that lacks a class, and a prediction that is sure of it."""
+    make_prediction().save(project.prediction_folder(name))
+    path = project.labels_path(name)
     assert path is not None
     labels = read_labels(path)
-    labels.data[labels.data == 2] = 0
+    labels.data[labels.data == k] = 0
     write_labels(path, labels.data, labels.geometry)
 
 
 def test_label_errors_are_listed_gone_to_and_settled(window: Window, project: Project) -> None:
-    spoil_label(project)
+    spoil_label(project, "p0", 2)
+    spoil_label(project, "p2", 1)  # for validation: a larger place, but after those trained on
     window.open(project.folder, "p3")
     card = queue_page(window)
     wait_until(lambda: known(window))
@@ -206,7 +205,11 @@ def test_label_errors_are_listed_gone_to_and_settled(window: Window, project: Pr
     tree = card.label_errors.tree
     first = tree.topLevelItem(0)
     assert first.text(0) == "p0" and first.text(1) == "background → ventricle"
-    sizes = [float(tree.topLevelItem(n).text(2)) for n in range(tree.topLevelItemCount())]
+    lines = [tree.topLevelItem(n) for n in range(tree.topLevelItemCount())]
+    volumes = [line.text(0) for line in lines]
+    assert volumes == sorted(volumes) and set(volumes) == {"p0", "p2"}  # labeled, validation
+    assert float(lines[0].text(2)) < max(float(line.text(2)) for line in lines)
+    sizes = [float(line.text(2)) for line in lines if line.text(0) == "p0"]
     assert sizes == sorted(sizes, reverse=True)
     QTest.mouseClick(
         tree.viewport(), Qt.MouseButton.LeftButton, pos=tree.visualItemRect(first).center()
