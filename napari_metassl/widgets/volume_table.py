@@ -42,6 +42,8 @@ FILTERS: dict[str, frozenset[str]] = {
 }
 """Statuses or roles that a choice lets through; none: all of them."""
 NARROWEST_NAME = 60
+HEADER_MARGIN = 18
+"""Room for the arrow of the column sorted by."""
 SORT_ROLE = Qt.ItemDataRole.UserRole
 ORDER = list(VolumeStatus)
 
@@ -243,9 +245,14 @@ class VolumeTable(QTableView):
 
     def _fit(self) -> None:
         """Make no column wider than needed: the names get the rest."""
-        for column in range(ROLE, EDITED + 1):
-            self.resizeColumnToContents(column)
-        others = sum(self.columnWidth(column) for column in range(ROLE, EDITED + 1))
+        edited = any(entry.edited is not None for entry in self.volumes.entries)
+        self.setColumnHidden(EDITED, not edited)
+        text, others = self.fontMetrics(), 0
+        for column in range(ROLE, EDITED + edited):
+            title = text.horizontalAdvance(HEADERS[column]) + HEADER_MARGIN
+            width = max(self.sizeHintForColumn(column), title)
+            self.setColumnWidth(column, width)
+            others += width
         self.setColumnWidth(NAME, max(NARROWEST_NAME, self.viewport().width() - others))
 
     def _set_look(self) -> None:
