@@ -8,6 +8,7 @@ higher it stands: single voxels along a border say little.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,6 @@ from napari_metassl.data.prediction import (
     Network,
     PredictionPair,
 )
-from napari_metassl.data.sites import central_voxel
 from napari_metassl.data.table_view import Table
 from napari_metassl.errors import ProjectProblem
 
@@ -136,7 +136,7 @@ def _place(
     codes = prediction.codes.reshape(2, -1)[:, voxels]
     return LabelError(
         id=number,
-        center=central_voxel(places, prediction.geometry.spacing),
+        center=_center(places, prediction.geometry.spacing),
         box=(z, y, x),
         voxels=voxels,
         ml=len(voxels) * prediction.geometry.voxel_volume_ml,
@@ -144,3 +144,12 @@ def _place(
         predicted=int(CODE_CLASS[codes[0, 0]]),
         mean_confidence=float(CODE_CONFIDENCE[codes].mean(dtype=np.float64)),
     )
+
+
+def _center(places: Indices, spacing: Sequence[float]) -> tuple[int, int, int]:
+    """Of the slice with most voxels, the voxel nearest to their mean."""
+    slice_ = int(np.bincount(places[0]).argmax())
+    within = places[1:, places[0] == slice_]
+    offset = (within - within.mean(axis=1, keepdims=True)) * np.asarray(spacing[1:])[:, None]
+    y, x = within[:, np.square(offset).sum(axis=0).argmin()]
+    return slice_, int(y), int(x)

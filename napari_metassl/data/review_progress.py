@@ -119,8 +119,9 @@ def count_progress(
     seen = corrections.provenance.reshape(-1) != Provenance.PREDICTED
     total = done = 0
     if sites is not None and len(sites):
-        total = len(sites)
-        done = int(np.logical_and.reduceat(seen[sites.voxels], sites.starts[:-1]).sum())
+        total, starts = len(sites), sites.starts
+        voxels = sites.voxels[: starts[total]]
+        done = int(np.logical_and.reduceat(seen[voxels], starts[:total]).sum())
     settled = tuple(error.id for error in label_errors if seen[error.voxels].all())
     return ReviewProgress(sites=total, done=done, voxels=int(seen.sum()), settled=settled)
 

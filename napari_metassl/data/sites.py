@@ -180,7 +180,7 @@ class SiteIndex:
         z, y, x = (slice(int(a.min()), int(a.max()) + 1) for a in places)
         return Site(
             id=site_id,
-            center=central_voxel(places, self.spacing),
+            center=_center(places, self.spacing),
             box=(z, y, x),
             voxels=voxels,
             ml=len(voxels) * float(np.prod(self.spacing)) / 1000,
@@ -241,7 +241,7 @@ def _nearest_along(
     return nearest
 
 
-def central_voxel(places: Indices, spacing: Sequence[float]) -> tuple[int, int, int]:
+def _center(places: Indices, spacing: Sequence[float]) -> tuple[int, int, int]:
     """Of the slice with most voxels, the voxel nearest to their mean."""
     slice_ = int(np.bincount(places[0]).argmax())
     within = places[1:, places[0] == slice_]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from napari.viewer import Viewer
 
-from napari_metassl.data.sites import Box
+from napari_metassl.data.sites import Site
 from napari_metassl.widgets.review import Review
 
 SITE_SHARE = 1 / 3
@@ -16,19 +16,7 @@ SMALLEST_VIEW_MM = 45.0
 """So much is seen around even the smallest site, or nobody can tell where it is."""
 
 
-class Place(Protocol):
-    """What is gone to: a site, or a possible label error."""
-
-    @property
-    def center(self) -> tuple[int, int, int]:
-        """A voxel of it, in its most telling slice."""
-
-    @property
-    def box(self) -> Box:
-        """Smallest box around it."""
-
-
-def go_to_site(viewer: Viewer, review: Review, site: Place) -> None:
+def go_to_site(viewer: Viewer, review: Review, site: Site) -> None:
     """Step to the site's slice, centre the camera on it and zoom in on it."""
     geometry = review.images[0].geometry
     spacing, origin = np.asarray(geometry.spacing), np.asarray(geometry.origin)

@@ -10,13 +10,13 @@ from napari.utils.events import Event
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import QMainWindow, QProgressBar, QTabWidget, QVBoxLayout, QWidget
 
-from napari_metassl.data.label_errors import LabelError
 from napari_metassl.widgets.camera import go_to_site
 from napari_metassl.widgets.components import PageScroll, page
 from napari_metassl.widgets.correction_panel import CorrectionPanel
 from napari_metassl.widgets.fine_tune_panel import FineTunePanel
 from napari_metassl.widgets.help_card import HelpCard
 from napari_metassl.widgets.job_watcher import JobWatcher
+from napari_metassl.widgets.label_error_view import LabelErrorView
 from napari_metassl.widgets.layers import ReviewLayers
 from napari_metassl.widgets.message_bar import MessageBar
 from napari_metassl.widgets.project_panel import ProjectPanel
@@ -57,6 +57,7 @@ class MetaSSLWidget(QWidget):
         self.volume_walk = VolumeWalk(self.session)
         self.layers = ReviewLayers(napari_viewer, self.session)
         self.outline = SiteOutline(napari_viewer, self.session)
+        self.label_error_view = LabelErrorView(napari_viewer, self.session)
         self.loader = ReviewLoader(self.session, self)
         self.queue_loader = QueueLoader(self.session, self)
         self.watcher = JobWatcher(self.session, executor, self)
@@ -85,6 +86,7 @@ class MetaSSLWidget(QWidget):
         self._unbind_keys()
         self.viewer.events.theme.disconnect(self._use_theme)
         self.outline.close()
+        self.label_error_view.close()
         self.layers.close()
         self.session.set_project(None)
         if self._window is not None:
@@ -126,7 +128,6 @@ class MetaSSLWidget(QWidget):
         session.events.busy.connect(lambda busy: self.busy.setVisible(bool(busy)))
         session.events.project.connect(self._on_project)
         session.events.site.connect(self._on_site)
-        session.events.label_error.connect(self._on_label_error)
         session.predicted.connect(self._on_predicted)
         session.act.connect(self._on_act)
         session.offer_taken.connect(self._on_offer)
@@ -167,11 +168,6 @@ class MetaSSLWidget(QWidget):
         site = None if review is None else review.site(number)
         if review is not None and site is not None:
             go_to_site(self.viewer, review, site)
-
-    def _on_label_error(self, error: LabelError | None) -> None:
-        review = self.session.review
-        if review is not None and error is not None:
-            go_to_site(self.viewer, review, error)
 
     def _on_predicted(self, names: tuple[str, ...]) -> None:
         if self.session.volume in names:

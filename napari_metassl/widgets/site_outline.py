@@ -10,7 +10,6 @@ from napari.utils.colormaps import DirectLabelColormap
 from napari.utils.events import Event
 from napari.viewer import Viewer
 
-from napari_metassl.data.label_errors import LabelError
 from napari_metassl.data.sites import Site
 from napari_metassl.widgets.review import Review
 from napari_metassl.widgets.session import Session
@@ -29,31 +28,30 @@ class SiteOutline:
         self.viewer = viewer
         self.session = session
         self.layer: Labels | None = None
-        session.events.site.connect(self._show_place)
-        session.events.label_error.connect(self._show_place)
-        session.events.review.connect(self._show_place)
+        session.events.site.connect(self._on_site)
+        session.events.review.connect(self._on_review)
         viewer.layers.events.removed.connect(self._on_removed)
 
     def close(self) -> None:
         """Take the layer out and listen no more."""
-        self.session.events.site.disconnect(self._show_place)
-        self.session.events.label_error.disconnect(self._show_place)
-        self.session.events.review.disconnect(self._show_place)
+        self.session.events.site.disconnect(self._on_site)
+        self.session.events.review.disconnect(self._on_review)
         self.viewer.layers.events.removed.disconnect(self._on_removed)
         if self.layer is not None:
             self.viewer.layers.remove(self.layer)
         self.layer = None
 
-    def _show_place(self) -> None:
+    def _on_review(self) -> None:
+        self._on_site(self.session.site)
+
+    def _on_site(self, number: int | None) -> None:
         review = self.session.review
-        place: Site | LabelError | None = self.session.label_error
-        if place is None and review is not None:
-            place = review.site(self.session.site)
-        if review is None or place is None:
+        site = None if review is None else review.site(number)
+        if review is None or site is None:
             if self.layer is not None:
                 self.layer.visible = False
             return
-        self._show(*around(place, review))
+        self._show(*around(site, review))
 
     def _show(self, data: np.ndarray[Any, Any], place: dict[str, Any]) -> None:
         if self.layer is None:
@@ -84,7 +82,7 @@ class SiteOutline:
             self.layer = None  # it comes back with the next site
 
 
-def around(site: Site | LabelError, review: Review) -> tuple[np.ndarray[Any, Any], dict[str, Any]]:
+def around(site: Site, review: Review) -> tuple[np.ndarray[Any, Any], dict[str, Any]]:
     """Return the voxels that touch a site from outside, within slices, and where they lie."""
     low = [max(0, part.start - 1) for part in site.box]
     high = [min(size, part.stop + 1) for part, size in zip(site.box, review.shape, strict=True)]

@@ -18,6 +18,7 @@ from napari_metassl.data.project import Project
 from napari_metassl.data.volume_figures import FIGURES_FILE
 from napari_metassl.data.volume_io import read_labels, write_labels
 from napari_metassl.jobs.job import JobStatus
+from napari_metassl.widgets.label_error_view import NAME as LABEL_ERROR
 from napari_metassl.widgets.volume_table import DIFFER, NAME, QUALITY, STATUS
 
 SHIFT = Qt.KeyboardModifier.ShiftModifier
@@ -219,7 +220,16 @@ def test_label_errors_are_listed_gone_to_and_settled(window: Window, project: Pr
     error = window.session.label_error
     assert error is not None and error.ml == pytest.approx(sizes[0], abs=0.01)
     assert window.viewer.dims.current_step[0] == error.center[0]
-    assert window.viewer.layers["site at hand"].visible
+    outline = window.viewer.layers[LABEL_ERROR]
+    assert outline.visible and outline.data.any()
+    around = np.asarray(outline.translate) / outline.scale  # beside the voxels, not on them
+    drawn = np.argwhere(outline.data) + np.round(around).astype(int)
+    flat = np.ravel_multi_index(tuple(drawn.T), window.session.review.shape)
+    assert not np.isin(flat, error.voxels).any()
+    window.session.site = 0
+    assert not outline.visible and window.session.label_error is None
+    window.session.label_error = error
+    assert outline.visible and window.session.site is None
 
     window.session.go_on = False
     click(card.label_errors.networks_right)
