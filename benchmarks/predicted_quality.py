@@ -2,8 +2,8 @@
 
     python -m benchmarks.predicted_quality PROJECT LABELS
 
-PROJECT is predicted by its current pair; LABELS is a folder with ``NAME.nii.gz`` for its unlabeled
-volumes, which is read for nothing but the comparison. Given are the rank correlation of each figure
+PROJECT is predicted by its current pair; LABELS is a folder with ``NAME.nii.gz`` for those of
+its unlabeled volumes that are to be compared. Given are the rank correlation of each figure
 with the true mean Dice, and the mean absolute error of the predicted Dice beside that of the
 simplest guess, the mean Dice of the validation volumes.
 """
@@ -33,9 +33,14 @@ def measure(project: Project, labels: Path) -> dict[str, Any]:
         for record in project.volumes()
     }
     queue = VolumeQueue(entries)
-    unlabeled = [e for e in entries.values() if e.role == "unlabeled" and e.figures is not None]
+    unlabeled = [
+        entry
+        for entry in entries.values()
+        if entry.role == "unlabeled" and (labels / f"{entry.name}.nii.gz").exists()
+    ]
     true = np.array([true_dice(project, entry.name, labels) for entry in unlabeled])
     figures = [entry.figures for entry in unlabeled if entry.figures is not None]
+    assert len(figures) == len(unlabeled), "predict the project first"
     ranks = {
         "discrepant share": [f.discrepant_share for f in figures],
         "agreement Dice": [f.mean_agreement for f in figures],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -199,6 +200,21 @@ def complete_entry(project: Project, entry: QueueEntry) -> QueueEntry:
     except MetaSSLError as problem:
         return replace(entry, problem=str(problem))
     return entry
+
+
+def worst_unlabeled(project: Project) -> str | None:
+    """Name the unlabeled volume that is probably predicted worst and is not reviewed yet.
+
+    Only by figures that are kept; None without any.
+    """
+    known = []
+    for record in project.volumes("unlabeled"):
+        with suppress(MetaSSLError):
+            figures = read_figures(project, record.name)
+            progress = read_progress(project, record.name)
+            if figures is not None and not (progress and progress.is_reviewed):
+                known.append((figures.expected_dice or 0.0, record.name))
+    return min(known)[1] if known else None
 
 
 def current_card(project: Project) -> ModelCard | None:

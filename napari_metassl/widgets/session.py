@@ -17,7 +17,7 @@ from pydantic import ConfigDict, InstanceOf
 from napari_metassl.data.label_errors import LabelError
 from napari_metassl.data.project import Project
 from napari_metassl.data.quadripartition import Reference
-from napari_metassl.data.volume_queue import VolumeQueue
+from napari_metassl.data.volume_queue import VolumeQueue, worst_unlabeled
 from napari_metassl.errors import MetaSSLError
 from napari_metassl.jobs.job import JobSnapshot
 from napari_metassl.jobs.specs import FineTuneSpec
@@ -54,8 +54,8 @@ KEYS: dict[Action, str] = {
     Action.SKIP: "G",
     Action.UNDO: "U",
     Action.HELP: "H",
-    Action.NEXT_VOLUME: "Shift+N",
-    Action.PREVIOUS_VOLUME: "Shift+J",
+    Action.NEXT_VOLUME: "Shift-N",
+    Action.PREVIOUS_VOLUME: "Shift-J",
 }
 """Letters that napari leaves free while a labels layer is active."""
 
@@ -284,7 +284,9 @@ def as_thresholds(rows: Any) -> Thresholds:
 
 
 def first_volume(project: Project) -> str | None:
-    """Return the volume to begin with: predicted and unlabeled if there is one."""
+    """Return the volume to begin with: unlabeled and predicted, the worst if that is known."""
+    if (worst := worst_unlabeled(project)) is not None:
+        return worst
     records = project.volumes()
     predicted = [r for r in records if (project.prediction_folder(r.name)).exists()]
     for choice in ([r for r in predicted if r.role == "unlabeled"], predicted, records):

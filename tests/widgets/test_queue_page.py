@@ -95,7 +95,9 @@ def test_worst_first_sorted_by_header_and_filtered(window: Window, project: Proj
 def test_figures_are_kept_and_read_again(
     window: Window, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    worse_prediction().save(project.prediction_folder("p4"))
     window.open(project.folder)
+    assert window.session.review.name == "p3"
     wait_until(lambda: known(window))
     kept = project.prediction_folder("p3") / FIGURES_FILE
     first = window.session.queue.entries["p3"].figures
@@ -107,6 +109,7 @@ def test_figures_are_kept_and_read_again(
     window.wait()
     wait_until(lambda: known(window))
     assert window.session.queue.entries["p3"].figures == first
+    assert window.session.review.name == "p4"  # it opens at the worst one now that it is known
 
 
 def test_quality_is_a_dice_once_validation_volumes_tell_how(

@@ -14,7 +14,7 @@ from napari_metassl.widgets.review import SiteStatus, load_review
 from napari_metassl.widgets.session import KEYS, Action, Session
 from napari_metassl.widgets.site_walk import SiteWalk
 
-FREE_KEYS = set("NGJKQUWH")
+FREE_KEYS = {*"NGJKQUWH", "Shift-N", "Shift-J"}
 
 
 def test_session_and_walk_need_no_qt() -> None:
