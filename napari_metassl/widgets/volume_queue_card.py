@@ -10,7 +10,8 @@ from napari_metassl.widgets.components import Card, button, label, row
 from napari_metassl.widgets.label_error_list import LabelErrorList
 from napari_metassl.widgets.session import Session
 from napari_metassl.widgets.theme import Palette
-from napari_metassl.widgets.volume_table import FILTERS, VolumeTable
+from napari_metassl.widgets.volume_model import FILTERS
+from napari_metassl.widgets.volume_table import VolumeTable
 
 
 class VolumeQueueCard(Card):
@@ -44,7 +45,7 @@ class VolumeQueueCard(Card):
     def refresh(self) -> None:
         """List the volumes as they stand now."""
         queue = self.session.queue
-        self.table.show_queue(queue, self.session.volume)
+        self.table.show_queue(queue)
         statuses = [entry.status for entry in queue.entries.values()]
         reviewed = statuses.count(VolumeStatus.REVIEWED)
         self.summary.setText(f"{reviewed} of {len(statuses)} reviewed" if statuses else "")
@@ -85,7 +86,7 @@ class VolumeQueueCard(Card):
         self.pages.setCurrentIndex(1 if self.errors_button.isChecked() else 0)
 
     def _filter(self) -> None:
-        self.table.choose(self.text.text(), self.choice.currentText(), self.session.volume)
+        self.table.choose(self.text.text(), self.choice.currentText())
 
     def _choose(self, name: str) -> None:
         self.session.volume = name

@@ -18,12 +18,12 @@ from napari_metassl.jobs.job import Job, JobStatus
 from napari_metassl.widgets import new_project_dialog, project_actions
 from napari_metassl.widgets.new_project_dialog import LABELED, VALIDATION, NewProjectDialog
 from napari_metassl.widgets.recent_projects import recent_projects
-from napari_metassl.widgets.volume_table import EDITED, NAME, ROLE, STATUS
+from napari_metassl.widgets.volume_model import EDITED, NAME, ROLE, STATUS
 
 
 def rows(window: Window) -> dict[str, tuple[str, str, str]]:
     """Role, status and time of the last edit of the volumes, in the order they are listed."""
-    listed = window.widget.project_panel.volumes.table.listed
+    listed = window.widget.project_panel.volumes.table.volumes
     lines = [[listed.index(n, c).data() for c in range(6)] for n in range(listed.rowCount())]
     return {line[NAME]: (line[ROLE], line[STATUS], line[EDITED]) for line in lines}
 
@@ -48,7 +48,7 @@ def test_volumes_with_role_and_status(window: Window, project: Project) -> None:
     assert rows(window)["p5"][2]
 
     table = panel.volumes.table
-    index = table.listed.index(list(rows(window)).index("p4"), NAME)
+    index = table.volumes.index(list(rows(window)).index("p4"), NAME)
     QTest.mouseClick(
         table.viewport(), Qt.MouseButton.LeftButton, pos=table.visualRect(index).center()
     )

@@ -19,7 +19,7 @@ from napari_metassl.data.volume_figures import FIGURES_FILE
 from napari_metassl.data.volume_io import read_labels, write_labels
 from napari_metassl.jobs.job import JobStatus
 from napari_metassl.widgets.label_error_view import NAME as LABEL_ERROR
-from napari_metassl.widgets.volume_table import DIFFER, NAME, QUALITY, STATUS
+from napari_metassl.widgets.volume_model import DIFFER, NAME, QUALITY, STATUS
 
 SHIFT = Qt.KeyboardModifier.ShiftModifier
 
@@ -40,7 +40,7 @@ def queue_page(window: Window) -> Any:
 
 
 def column(card: Any, which: int) -> list[str]:
-    listed = card.table.listed
+    listed = card.table.volumes
     return [listed.index(row, which).data() for row in range(listed.rowCount())]
 
 
