@@ -10,7 +10,7 @@ from napari_metassl.data.volume_queue import VolumeQueue
 from napari_metassl.widgets.volume_model import EDITED, HEADERS, NAME, QUALITY, ROLE, VolumeModel
 
 NARROWEST_NAME = 60
-CELL_MARGIN = 10
+CELL_MARGIN = 18
 HEADER_MARGIN = 18
 """Room for the arrow of the column sorted by."""
 

@@ -25,14 +25,21 @@ class VolumeWalk:
             self._next()
 
     def _next(self) -> None:
-        """Go to the next volume that is not reviewed; past the last one, begin at the worst."""
+        """Go to the next volume that is not reviewed; past the last one, begin at the worst.
+
+        Validation volumes, which nobody trains on, are passed over unless nothing else is listed.
+        """
         order = self.session.order
         here = order.index(self.session.volume) if self.session.volume in order else -1
-        for name in (*order[here + 1 :], *order[: max(here, 0)]):
-            if self.session.queue.entries[name].status is not VolumeStatus.REVIEWED:
-                self.session.volume = name
-                return
-        if self.session.project is not None:
+        others = [
+            self.session.queue.entries[name]
+            for name in (*order[here + 1 :], *order[: max(here, 0)])
+        ]
+        left = [entry for entry in others if entry.status is not VolumeStatus.REVIEWED]
+        trained_on = [entry for entry in left if entry.role != "validation"]
+        if left:
+            self.session.volume = (trained_on or left)[0].name
+        elif self.session.project is not None:
             self.session.notice = Notice("No other volume of the list is left to review.", "good")
 
     def _previous(self) -> None:

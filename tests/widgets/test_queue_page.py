@@ -178,10 +178,14 @@ def test_next_volume_by_key_passes_over_reviewed_ones(window: Window, project: P
     window.key(Qt.Key.Key_J, SHIFT)
     window.wait()
     assert window.session.review.name == "p4"
-    for name in ("p5", "p3", "p0", "p1", "p2", "p5"):  # round, but not back to p4
+    for name in ("p5", "p3", "p0", "p1", "p5"):  # round, but not to p4, nor to p2: validation
         window.key(Qt.Key.Key_N, SHIFT)
         window.wait()
         assert window.session.review.name == name
+    card.choice.setCurrentText("Validation")
+    window.key(Qt.Key.Key_N, SHIFT)
+    window.wait()
+    assert window.session.review.name == "p2"
     card.choice.setCurrentText("Reviewed")
     assert column(card, NAME) == ["p4"]
     card.choice.setCurrentText("To review")
