@@ -197,7 +197,7 @@ def complete_entry(project: Project, entry: QueueEntry) -> QueueEntry:
             entry = replace(entry, figures=keep_figures(project, entry.name))
         if entry.edited is not None and entry.progress is None:
             entry = replace(entry, progress=keep_progress(project, entry.name))
-    except MetaSSLError as problem:
+    except (MetaSSLError, OSError) as problem:
         return replace(entry, problem=str(problem))
     return entry
 

@@ -89,15 +89,22 @@ class QueueLoader(QObject):
         if self._closed:
             return
 
+        def wanted() -> list[QueueEntry]:
+            return work() if project is self.session.project else []  # a person may have gone on
+
         def tell(done: Future[list[QueueEntry]]) -> None:
-            if not done.cancelled() and not self._closed and done.exception() is None:
-                self._found.emit(project, done.result())
+            if not done.cancelled() and not self._closed:
+                self._found.emit(project, done)
 
-        pool.submit(work).add_done_callback(tell)
+        pool.submit(wanted).add_done_callback(tell)
 
-    def _on_found(self, project: Project, entries: list[QueueEntry]) -> None:
+    def _on_found(self, project: Project, done: Future[list[QueueEntry]]) -> None:
         if project is not self.session.project or self._closed:
             return
+        if (problem := done.exception()) is not None:
+            self.session.tell(problem)
+            return
+        entries = done.result()
         self._making.difference_update(entry.name for entry in entries if entry.is_complete)
         self.session.queue = self.session.queue.with_entries(*entries)
         for entry in entries:

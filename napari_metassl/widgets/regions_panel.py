@@ -114,7 +114,8 @@ class RegionsPanel(Card):
         shares = right_shares(reliability_of(self.session), self.session.row, values)
         known = [f"{100 * share:.0f}" for share in shares if not math.isnan(share)]
         if len(known) == len(shares):
-            self.honesty.setText(f"▸ Right where confident:  {'  '.join(known)} %")
+            who = "B is " if self.session.reference is Reference.BOTH else ""
+            self.honesty.setText(f"▸ Right where {who}confident:  {'  '.join(known)} %")
         else:
             self.honesty.setText("▸ How sure, and how often right")
 

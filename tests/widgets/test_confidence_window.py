@@ -12,6 +12,7 @@ from qtpy.QtTest import QTest
 from window_driver import Window, click, wait_until
 
 from napari_metassl.data.project import Project
+from napari_metassl.data.quadripartition import Reference
 from napari_metassl.widgets.threshold_slider import position_of
 
 
@@ -70,6 +71,12 @@ def test_figures_are_those_of_the_validation_volume(window: Window, predicted: P
             assert f"{right:.0f}" in window.widget.regions_panel.honesty.text()
             rights.add(round(right, 1))
     assert len(rights) > 3
+    for reference, words in ((Reference.BOTH, "where B is"), (Reference.SUPERVISED, "where conf")):
+        click(window.widget.regions_panel.reference_buttons[reference])
+        assert words in window.widget.regions_panel.honesty.text()
+    assert window.session.thresholds[0][1] == 0.8  # network A's own
+    right = 100 * np.mean(truth[(prediction.label(0) == 1) & (prediction.confidence(0) > 0.8)] == 1)
+    assert cell(shown, 2, 3) == f"{right:.1f} %" and "network A" in shown.about.text()
     assert shown.right.currentWidget() is shown.reliability
     assert "1 validation volume;" in shown.about.text()
     shown.hide()
