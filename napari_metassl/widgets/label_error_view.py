@@ -14,7 +14,7 @@ from napari_metassl.data.label_errors import LabelError
 from napari_metassl.widgets.camera import SITE_SHARE, SMALLEST_VIEW_MM, camera_of, canvas_size
 from napari_metassl.widgets.review import Review
 from napari_metassl.widgets.session import Session
-from napari_metassl.widgets.theme import LABEL_ERROR_COLOR
+from napari_metassl.widgets.theme import SITE_COLOR
 
 NAME = "possible label error"
 
@@ -48,7 +48,7 @@ class LabelErrorView:
     def _show(self, data: np.ndarray[Any, Any], place: dict[str, Any]) -> None:
         if self.layer is None:
             active = self.viewer.layers.selection.active
-            colors = {None: "transparent", 0: "transparent", 1: LABEL_ERROR_COLOR}
+            colors = {None: "transparent", 0: "transparent", 1: SITE_COLOR}
             self.layer = Labels(
                 data,
                 name=NAME,

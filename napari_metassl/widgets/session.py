@@ -100,6 +100,12 @@ class Session(EventedModel):
     ----------
     volume
         Name of the volume a person wants to see; ``review`` follows when it is loaded.
+    queue
+        All volumes with what is known about each; filled as it becomes known.
+    order
+        Names of the volumes as they are listed: filtered and sorted, the worst first.
+    label_error
+        Possible label error at hand; there is either a site or one of these.
     busy
         What is going on just now, empty when nothing is.
     thresholds
@@ -108,12 +114,6 @@ class Session(EventedModel):
         UC is most of every volume and hides the image, so it starts hidden.
     site
         Id of the site at hand.
-    label_error
-        Possible label error at hand; there is either a site or one of these.
-    queue
-        All volumes with what is known about each; filled as it becomes known.
-    order
-        Names of the volumes as they are listed: filtered and sorted, the worst first.
     reach_mm
         How far around a site its other voxels count as seen when it is finished.
     go_on
@@ -131,14 +131,14 @@ class Session(EventedModel):
     project: InstanceOf[Project] | None = None
     volume: str | None = None
     review: InstanceOf[Review] | None = None
+    queue: InstanceOf[VolumeQueue] = VolumeQueue()
+    order: tuple[str, ...] = ()
+    label_error: InstanceOf[LabelError] | None = None
     busy: str = ""
     thresholds: Thresholds = ()
     reference: Reference = Reference.REFERENCE
     visible_regions: frozenset[Region] = frozenset({Region.US, Region.DC, Region.DS})
     site: int | None = None
-    label_error: InstanceOf[LabelError] | None = None
-    queue: InstanceOf[VolumeQueue] = VolumeQueue()
-    order: tuple[str, ...] = ()
     reach_mm: float = 3.0
     go_on: bool = True
     brush: int = 1

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 from napari.utils.theme import get_theme
 
+NEUTRAL_COLOR = "#808080"  # seen on dark and on light
 BACKGROUND_MARK_COLOR = "#f0f0f0"  # "a person says: background"; near white on any image
 BACKGROUND_MARK_ALPHA = 0.3  # what is confirmed around a site must not hide the image
 SITE_COLOR = "#ffffff"
-LABEL_ERROR_COLOR = "#ffffff"
-NEUTRAL_COLOR = "#808080"  # seen on dark and on light
 CONFIDENCE_COLORMAP = "viridis"  # even steps in lightness, also for colour-blind people
 
 
