@@ -153,7 +153,8 @@ class Annotator:
         return self.counts
 
     def _answer(self, site: Any) -> None:
-        right = [float((k == self.truth[site.voxels]).mean()) for k in site.classes]
+        said = [self.review.prediction.label(n).reshape(-1)[site.voxels] for n in (0, 1)]
+        right = [float((labels == self.truth[site.voxels]).mean()) for labels in said]
         better = int(right[1] > right[0])
         if right[better] < SURE_ENOUGH:
             self._press("SKIP", "skipped")

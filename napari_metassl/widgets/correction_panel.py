@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QCheckBox,
     QDoubleSpinBox,
@@ -16,11 +16,8 @@ from qtpy.QtWidgets import (
 from napari_metassl.widgets.brush_picker import BrushPicker
 from napari_metassl.widgets.components import Card, KeyButton, button, label, row
 from napari_metassl.widgets.session import KEYS, Action, Session
-from napari_metassl.widgets.site_table import SiteTable
+from napari_metassl.widgets.site_list import SiteList
 from napari_metassl.widgets.theme import Palette
-
-REST_MS = 80
-"""The list is sorted again when the slider has rested for so long."""
 
 BUTTONS: dict[Action, tuple[str, str]] = {
     Action.PREVIOUS: ("◀ Previous", "Go to the site before"),
@@ -49,9 +46,9 @@ class CorrectionPanel(Card):
         self.progress.setObjectName("thin")
         self.progress.setTextVisible(False)
         self.body.addWidget(self.progress)
-        self.table = SiteTable()
-        self.table.chosen.connect(self._choose)
-        self.body.addWidget(self.table, 1)
+        self.sites = SiteList(session)
+        self.table = self.sites.table
+        self.body.addWidget(self.sites, 1)
         self.empty = label("", "muted", wrap=True)
         self.body.addWidget(self.empty)
         self.predict = button("Predict this volume", self._predict, tone="primary")
@@ -61,14 +58,10 @@ class CorrectionPanel(Card):
         self.brush = BrushPicker(session)
         self.body.addWidget(self.brush)
         self.body.addStretch(0)  # takes the room while the list is hidden
-        self._rest = QTimer(self)
-        self._rest.setSingleShot(True)
-        self._rest.setInterval(REST_MS)
-        self._rest.timeout.connect(self.refresh)
         session.events.review.connect(self.refresh)
-        session.events.site.connect(self._on_site)
+        session.events.listing.connect(self.refresh)
+        session.events.site.connect(self._enable)
         session.events.prediction_job.connect(self._show_empty)
-        session.partitioned.connect(self._refresh_later)
         session.edited.connect(self.refresh)
         self.refresh()
 
@@ -78,29 +71,18 @@ class CorrectionPanel(Card):
         self.table.viewport().update()
 
     def refresh(self) -> None:
-        """List the sites again, with their status and rank of now."""
+        """Say how far one is, and what can be done."""
         review = self.session.review
-        entries = [] if review is None else review.ranked()
-        names = () if review is None else review.class_names
-        self.table.show_sites(entries, names, self.session.site)
-        done = sum(entry.status.is_done for entry in entries)
-        self.progress.setRange(0, max(len(entries), 1))
+        done, count = (0, 0) if review is None else review.progress()
+        self.progress.setRange(0, max(count, 1))
         self.progress.setValue(done)
-        self.progress_text.setText(f"{done} of {len(entries)} reviewed" if entries else "")
-        if review is not None and review.sites is not None and review.sites.folded:
-            self.progress_text.setToolTip(
-                f"{review.sites.folded} specks, {review.sites.folded_ml:.2f} mL in all, are too "
-                "small to be listed."
-            )
+        self.progress_text.setText(f"{done} of {count} reviewed" if count else "")
         self._enable()
         self._show_empty()
 
-    def _refresh_later(self) -> None:
-        self._rest.start()
-
     def _enable(self) -> None:
         review = self.session.review
-        listed = bool(self.table.sites.entries)
+        listed = self._has_sites()
         chosen = self.session.site is not None
         for action, widget in self.buttons.items():
             if action is Action.UNDO:
@@ -113,9 +95,9 @@ class CorrectionPanel(Card):
 
     def _show_empty(self) -> None:
         review, job = self.session.review, self.session.prediction_job
-        listed = bool(self.table.sites.entries)
+        listed = self._has_sites()
         running = job is not None and not job.status.is_over
-        self.table.setVisible(listed)
+        self.sites.setVisible(listed)
         self.progress.setVisible(listed)
         self.empty.setVisible(not listed)
         unpredicted = review is not None and review.prediction is None
@@ -138,12 +120,10 @@ class CorrectionPanel(Card):
         else:
             self.empty.setText("The two networks agree everywhere here: no site to look at.")
 
-    def _on_site(self, site: int | None) -> None:
-        self.table.mark(site)
-        self._enable()
-
-    def _choose(self, site: int) -> None:
-        self.session.site = site
+    def _has_sites(self) -> bool:
+        """Whether there is anything to list: sites, or at least specks."""
+        review = self.session.review
+        return review is not None and review.sites is not None and review.sites.total > 0
 
     def _predict(self) -> None:
         if self.session.volume is not None:

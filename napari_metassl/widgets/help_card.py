@@ -16,8 +16,9 @@ NAPARI_KEYS = {
     "[  ]": "brush size",
     "V": "hide the layer",
     "Ctrl+Z": "undo a stroke",
+    "Ctrl+click": "site under the mouse",
 }
-"""Napari's own, where they help most."""
+"""Napari's own, where they help most, and the click on a site."""
 
 
 class HelpCard(Card):

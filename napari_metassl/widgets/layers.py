@@ -90,6 +90,7 @@ class ReviewLayers:
         for signal, slot in self._listening:
             signal.connect(slot)
         viewer.layers.events.removed.connect(self._on_removed)
+        viewer.dims.events.ndisplay.connect(self._on_ndisplay)
 
     @property
     def corrections(self) -> CorrectionLayer | None:
@@ -100,6 +101,7 @@ class ReviewLayers:
         """Write what is not written yet, take the layers out, let the viewer go."""
         self._clear()
         self.viewer.layers.events.removed.disconnect(self._on_removed)
+        self.viewer.dims.events.ndisplay.disconnect(self._on_ndisplay)
         for signal, slot in self._listening:
             signal.disconnect(slot)
 
@@ -178,7 +180,7 @@ class ReviewLayers:
             limits = contrast_limits(image.data)
             wanted[kind] = image.data, {"name": name, "contrast_limits": limits}
         if review.quadripartition is not None:
-            regions = region_colormap(self.session.visible_regions)
+            regions = region_colormap(self._regions_to_show())
             wanted[CONFIDENCE] = review.confidence, {}
             wanted[PREDICTION] = review.merged, {"colormap": classes}
             wanted[REGIONS] = review.quadripartition.regions, {"colormap": regions}
@@ -296,9 +298,19 @@ class ReviewLayers:
             if layer is not None:  # the visible slice only; the thumbnail would cost more than it
                 layer.refresh(thumbnail=False, highlight=False, extent=False)
 
-    def _on_visible_regions(self, regions: frozenset[Region]) -> None:
+    def _on_visible_regions(self) -> None:
         if (layer := self.layers.get(REGIONS)) is not None:
-            layer.colormap = region_colormap(regions)
+            layer.colormap = region_colormap(self._regions_to_show())
+
+    def _regions_to_show(self) -> frozenset[Region]:
+        """Return the regions a person chose; in 3D unanimous ones would bury the sites."""
+        chosen = self.session.visible_regions
+        if self.viewer.dims.ndisplay == 3:
+            return chosen & {Region.DC, Region.DS} or chosen
+        return chosen
+
+    def _on_ndisplay(self, _event: Event) -> None:
+        self._on_visible_regions()
 
     def _on_brush(self, brush: int) -> None:
         layer, review = self.corrections, self.session.review

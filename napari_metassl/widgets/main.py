@@ -10,7 +10,7 @@ from napari.utils.events import Event
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import QMainWindow, QProgressBar, QTabWidget, QVBoxLayout, QWidget
 
-from napari_metassl.widgets.camera import go_to_site
+from napari_metassl.widgets.camera import SiteCamera
 from napari_metassl.widgets.components import PageScroll, page
 from napari_metassl.widgets.correction_panel import CorrectionPanel
 from napari_metassl.widgets.fine_tune_panel import FineTunePanel
@@ -25,6 +25,7 @@ from napari_metassl.widgets.regions_panel import RegionsPanel
 from napari_metassl.widgets.review_loader import ReviewLoader
 from napari_metassl.widgets.session import KEYS, Action, Session
 from napari_metassl.widgets.site_outline import SiteOutline
+from napari_metassl.widgets.site_pick import SitePick
 from napari_metassl.widgets.site_walk import SiteWalk
 from napari_metassl.widgets.theme import palette_of, stylesheet
 from napari_metassl.widgets.volume_bar import VolumeBar
@@ -57,6 +58,8 @@ class MetaSSLWidget(QWidget):
         self.volume_walk = VolumeWalk(self.session)
         self.layers = ReviewLayers(napari_viewer, self.session)
         self.outline = SiteOutline(napari_viewer, self.session)
+        self.camera = SiteCamera(napari_viewer, self.session)
+        self.pick = SitePick(napari_viewer, self.session, self.camera)
         self.loader = ReviewLoader(self.session, self)
         self.queue_loader = QueueLoader(self.session, self)
         self.watcher = JobWatcher(self.session, executor, self)
@@ -86,6 +89,8 @@ class MetaSSLWidget(QWidget):
         self.label_error_view.close()
         self._unbind_keys()
         self.viewer.events.theme.disconnect(self._use_theme)
+        self.pick.close()
+        self.camera.close()
         self.outline.close()
         self.layers.close()
         self.session.set_project(None)
@@ -127,7 +132,6 @@ class MetaSSLWidget(QWidget):
         session.events.tab.connect(lambda tab: self.tabs.setCurrentIndex(TABS.index(tab)))
         session.events.busy.connect(lambda busy: self.busy.setVisible(bool(busy)))
         session.events.project.connect(self._on_project)
-        session.events.site.connect(self._on_site)
         session.predicted.connect(self._on_predicted)
         session.act.connect(self._on_act)
         session.offer_taken.connect(self._on_offer)
@@ -162,12 +166,6 @@ class MetaSSLWidget(QWidget):
             project.prediction_folder(record.name).exists() for record in project.volumes()
         )
         self.session.tab = "review" if has_predictions else "project"
-
-    def _on_site(self, number: int | None) -> None:
-        review = self.session.review
-        site = None if review is None else review.site(number)
-        if review is not None and site is not None:
-            go_to_site(self.viewer, review, site)
 
     def _on_predicted(self, names: tuple[str, ...]) -> None:
         if self.session.volume in names:

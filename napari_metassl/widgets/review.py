@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +19,7 @@ from napari_metassl.data.sites import Site, SiteIndex, site_neighbourhood
 from napari_metassl.data.table_view import TableView
 from napari_metassl.data.volume import Volume
 from napari_metassl.errors import ProjectProblem
+from napari_metassl.method.region import Region
 
 Flat = npt.NDArray[np.intp]
 Bytes = npt.NDArray[np.uint8]
@@ -43,6 +46,47 @@ class ListedSite:
     site: Site
     ds_ml: float
     status: SiteStatus
+
+
+class SiteOrder(StrEnum):
+    """What the list of sites is ordered by."""
+
+    DS = "DS volume"
+    UNCERTAINTY = "uncertainty"
+    SIZE = "size"
+    CLASSES = "classes"
+    STATUS = "status"
+
+
+_KEYS: dict[SiteOrder, Callable[[ListedSite], Any]] = {
+    SiteOrder.DS: lambda entry: -entry.ds_ml,
+    SiteOrder.UNCERTAINTY: lambda entry: -entry.site.expected_error_ml,
+    SiteOrder.SIZE: lambda entry: -entry.site.ml,
+    SiteOrder.CLASSES: lambda entry: entry.site.classes,
+    SiteOrder.STATUS: lambda entry: list(SiteStatus).index(entry.status),
+}
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Which sites are listed and walked through, and in what order.
+
+    Attributes
+    ----------
+    by
+        Worst first, open ones first.
+    turned
+        The other way round.
+    only
+        The status they must have; None for any.
+    specks
+        Whether what is folded away for being small is listed too.
+    """
+
+    by: SiteOrder = SiteOrder.DS
+    turned: bool = False
+    only: SiteStatus | None = None
+    specks: bool = False
 
 
 @dataclass(eq=False, repr=False)
@@ -98,37 +142,58 @@ class Review:
 
     # -- sites
 
-    def ranked(self) -> list[ListedSite]:
-        """All sites, worst first at the thresholds of now, with their status."""
+    def ranked(self, listing: Listing = Listing()) -> list[ListedSite]:
+        """Sites with their status, worst first at the thresholds of now, or as asked."""
         if self.sites is None or self.quadripartition is None:
             return []
-        status = self._statuses(self.sites)
-        return [
+        status = self._statuses(self.sites, self.sites.total if listing.specks else len(self.sites))
+        entries = [
             ListedSite(entry.site, entry.ds_ml, status[entry.site.id])
-            for entry in self.sites.ranked(self.quadripartition)
+            for entry in self.sites.ranked(self.quadripartition, specks=listing.specks)
         ]
+        entries = [e for e in entries if listing.only in (None, e.status)]
+        return sorted(entries, key=_KEYS[listing.by], reverse=listing.turned)
+
+    def progress(self) -> tuple[int, int]:
+        """How many of the sites are done, and how many there are."""
+        if self.sites is None:
+            return 0, 0
+        statuses = self._statuses(self.sites, len(self.sites))
+        return sum(status.is_done for status in statuses), len(statuses)
 
     def site(self, number: int | None) -> Site | None:
-        """Return the site with this id."""
-        if self.sites is None or number is None or not 0 <= number < len(self.sites):
+        """Return the site or speck with this id."""
+        if self.sites is None or number is None or not 0 <= number < self.sites.total:
             return None
         return self.sites.site(number)
 
-    def _statuses(self, sites: SiteIndex) -> list[SiteStatus]:
-        """Status of every site by its id."""
-        if not len(sites):
+    def entry_of(self, site: Site) -> ListedSite:
+        """Return a site or speck as it stands at the thresholds of now."""
+        provenance = self.corrections.provenance.reshape(-1)[site.voxels]
+        untouched = bool((provenance == Provenance.PREDICTED).any())
+        corrected = bool((provenance == Provenance.CORRECTED).any())
+        ds_ml = float(self.suspicious_at(site).mean()) * site.ml
+        return ListedSite(site, ds_ml, self._status(site.id, untouched, corrected))
+
+    def suspicious_at(self, site: Site) -> npt.NDArray[np.bool_]:
+        """Which voxels of a site are DS at the thresholds of now, (N,)."""
+        assert self.quadripartition is not None
+        return np.asarray(self.quadripartition.region_of(site.codes) == Region.DS)
+
+    def _statuses(self, sites: SiteIndex, count: int) -> list[SiteStatus]:
+        """Status of the first so many sites and specks by their id."""
+        if not count:
             return []
-        provenance = self.corrections.provenance.reshape(-1)[sites.voxels]
-        starts = sites.starts[:-1]
+        provenance = self.corrections.provenance.reshape(-1)[sites.voxels[: sites.starts[count]]]
+        starts = sites.starts[:count]
         untouched = np.logical_or.reduceat(provenance == Provenance.PREDICTED, starts)
         corrected = np.logical_or.reduceat(provenance == Provenance.CORRECTED, starts)
-        found = []
-        for n in range(len(sites)):
-            if untouched[n]:
-                found.append(SiteStatus.SKIPPED if n in self.skipped else SiteStatus.OPEN)
-            else:
-                found.append(SiteStatus.CORRECTED if corrected[n] else SiteStatus.CONFIRMED)
-        return found
+        return [self._status(n, untouched[n], corrected[n]) for n in range(count)]
+
+    def _status(self, number: int, untouched: bool, corrected: bool) -> SiteStatus:
+        if untouched:
+            return SiteStatus.SKIPPED if number in self.skipped else SiteStatus.OPEN
+        return SiteStatus.CORRECTED if corrected else SiteStatus.CONFIRMED
 
     def take(self, site: Site, network: int, reach_mm: float) -> tuple[Flat, Bytes]:
         """Voxels and values that give a site one network's label; what lies around is confirmed."""

@@ -22,7 +22,7 @@ from napari_metassl.errors import MetaSSLError
 from napari_metassl.jobs.job import JobSnapshot
 from napari_metassl.jobs.specs import FineTuneSpec
 from napari_metassl.method.region import Region
-from napari_metassl.widgets.review import Review
+from napari_metassl.widgets.review import Listing, Review
 
 Thresholds = tuple[tuple[float, ...], ...]
 """Rows: supervised (A) and reference (B) network; columns: classes."""
@@ -114,6 +114,8 @@ class Session(EventedModel):
         UC is most of every volume and hides the image, so it starts hidden.
     site
         Id of the site at hand.
+    listing
+        Which sites are listed and walked through, and in what order.
     reach_mm
         How far around a site its other voxels count as seen when it is finished.
     go_on
@@ -139,6 +141,7 @@ class Session(EventedModel):
     reference: Reference = Reference.REFERENCE
     visible_regions: frozenset[Region] = frozenset({Region.US, Region.DC, Region.DS})
     site: int | None = None
+    listing: InstanceOf[Listing] = Listing()
     reach_mm: float = 3.0
     go_on: bool = True
     brush: int = 1

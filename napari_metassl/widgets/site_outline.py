@@ -2,74 +2,107 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
 
 import numpy as np
-from napari.layers import Labels
-from napari.utils.colormaps import DirectLabelColormap
+import numpy.typing as npt
+from napari.layers import Vectors
 from napari.utils.events import Event
 from napari.viewer import Viewer
+from qtpy.QtCore import QTimer
 
 from napari_metassl.data.sites import Site
 from napari_metassl.widgets.review import Review
 from napari_metassl.widgets.session import Session
-from napari_metassl.widgets.theme import SITE_COLOR
+from napari_metassl.widgets.theme import SITE_BODY_COLOR, SITE_COLOR
 
 NAME = "site at hand"
+OPACITY = 0.9
+LINE_MM = 0.3
+"""Width of the line."""
+AXIAL = (1, 2)
+PULSE_STEPS = 10
+PULSE_STEP_MS = 80
+
+Lines = npt.NDArray[np.float32]
 
 
 class SiteOutline:
-    """One small labels layer, as large as the box around the site.
+    """A vectors layer with the borders of the site's voxels; no voxel is covered.
 
-    It lies around the voxels of the site, not on them: their region stays to be seen.
+    In 3D it shows the outlines of all slices, one above the other, through whatever lies before
+    them. It pulses once when another site comes to hand.
     """
 
     def __init__(self, viewer: Viewer, session: Session) -> None:
         self.viewer = viewer
         self.session = session
-        self.layer: Labels | None = None
+        self.layer: Vectors | None = None
+        self._pulse = QTimer()
+        self._pulse.setInterval(PULSE_STEP_MS)
+        self._pulse.timeout.connect(self._beat)
+        self._beats = 0
         session.events.site.connect(self._on_site)
         session.events.review.connect(self._on_review)
         viewer.layers.events.removed.connect(self._on_removed)
+        viewer.dims.events.ndisplay.connect(self._on_turned)
+        viewer.dims.events.order.connect(self._on_turned)
 
     def close(self) -> None:
         """Take the layer out and listen no more."""
+        self._rest()
         self.session.events.site.disconnect(self._on_site)
         self.session.events.review.disconnect(self._on_review)
         self.viewer.layers.events.removed.disconnect(self._on_removed)
+        self.viewer.dims.events.ndisplay.disconnect(self._on_turned)
+        self.viewer.dims.events.order.disconnect(self._on_turned)
         if self.layer is not None:
             self.viewer.layers.remove(self.layer)
         self.layer = None
 
     def _on_review(self) -> None:
-        self._on_site(self.session.site)
+        self._show_site()
 
-    def _on_site(self, number: int | None) -> None:
+    def _on_turned(self, _event: Event) -> None:
+        self._show_site()
+
+    def _on_site(self) -> None:
+        self._rest()
+        if self._show_site():
+            self._pulse.start()
+
+    def _show_site(self) -> bool:
+        """Show the site at hand, if there is one, and say whether."""
         review = self.session.review
-        site = None if review is None else review.site(number)
+        site = None if review is None else review.site(self.session.site)
         if review is None or site is None:
+            self._rest()
             if self.layer is not None:
                 self.layer.visible = False
-            return
-        self._show(*around(site, review))
+            return False
+        solid = self.viewer.dims.ndisplay == 3
+        axes = AXIAL if solid else self.viewer.dims.displayed
+        self._show(outline(site, review.shape, axes), review)
+        assert self.layer is not None
+        self.layer.edge_width = LINE_MM / min(review.spacing[axis] for axis in axes)
+        self.layer.edge_color = SITE_BODY_COLOR if solid else SITE_COLOR
+        return True
 
-    def _show(self, data: np.ndarray[Any, Any], place: dict[str, Any]) -> None:
+    def _show(self, lines: Lines, review: Review) -> None:
+        place = review.images[0].layer_kwargs()
         if self.layer is None:
             active = self.viewer.layers.selection.active
-            colors = {None: "transparent", 0: "transparent", 1: SITE_COLOR}
-            self.layer = Labels(
-                data,
-                name=NAME,
-                colormap=DirectLabelColormap(color_dict=colors),
-                opacity=0.9,
-                units=("mm",) * 3,
-                axis_labels=("z", "y", "x"),
-                **place,
+            self.layer = Vectors(
+                lines,
+                **{**place, "name": NAME},
+                opacity=OPACITY,
+                vector_style="line",
+                blending="translucent_no_depth",
             )
             self.viewer.add_layer(self.layer)
             self.viewer.layers.selection.active = active
         else:
-            self.layer.data = data
+            self.layer.data = lines
             self.layer.scale, self.layer.translate = place["scale"], place["translate"]
             self.layer.visible = True
         self.layer.editable = False
@@ -77,26 +110,44 @@ class SiteOutline:
         if layers[-1] is not self.layer:
             layers.move(layers.index(self.layer), len(layers))
 
+    def _beat(self) -> None:
+        """Fade a little more, then come back."""
+        self._beats += 1
+        if self.layer is None or self._beats >= PULSE_STEPS:
+            self._rest()
+            return
+        depth = math.sin(math.pi * self._beats / PULSE_STEPS)
+        self.layer.opacity = OPACITY * (1 - 0.8 * depth)
+
+    def _rest(self) -> None:
+        self._pulse.stop()
+        self._beats = 0
+        if self.layer is not None:
+            self.layer.opacity = OPACITY
+
     def _on_removed(self, event: Event) -> None:
         if event.value is self.layer:
             self.layer = None  # it comes back with the next site
 
 
-def around(site: Site, review: Review) -> tuple[np.ndarray[Any, Any], dict[str, Any]]:
-    """Return the voxels that touch a site from outside, within slices, and where they lie."""
-    low = [max(0, part.start - 1) for part in site.box]
-    high = [min(size, part.stop + 1) for part, size in zip(site.box, review.shape, strict=True)]
-    inside = np.zeros([b - a for a, b in zip(low, high, strict=True)], bool)
-    places = np.unravel_index(site.voxels, review.shape)
-    inside[tuple(axis - start for axis, start in zip(places, low, strict=True))] = True
-    grown = inside.copy()
-    for axis in (1, 2):
-        ahead: list[slice] = [slice(None)] * 3
-        behind = ahead.copy()
-        ahead[axis], behind[axis] = slice(1, None), slice(None, -1)
-        grown[tuple(ahead)] |= inside[tuple(behind)]
-        grown[tuple(behind)] |= inside[tuple(ahead)]
-    geometry = review.images[0].geometry
-    spacing, origin = np.asarray(geometry.spacing), np.asarray(geometry.origin)
-    place = {"scale": tuple(spacing), "translate": tuple(origin + spacing * np.asarray(low))}
-    return (grown & ~inside).astype(np.uint8), place
+def outline(site: Site, shape: tuple[int, ...], axes: tuple[int, ...]) -> Lines:
+    """Return the borders of a site's voxels in the plane of two axes, (N, 2, 3): start, way.
+
+    In voxels of the volume. What lies on the rim of the volume is drawn on its last voxels: a
+    layer that reached further out would shift the slices.
+    """
+    low = np.array([part.start - 1 for part in site.box])
+    inside = np.zeros([part.stop - part.start + 2 for part in site.box], np.int8)
+    inside[tuple(site.places - low[:, None])] = 1
+    found = []
+    for across, along in (axes, axes[::-1]):
+        border = np.argwhere(np.diff(inside, axis=across)).astype(np.float32)
+        start = border + low
+        start[:, across] += 0.5
+        start[:, along] -= 0.5
+        stop = start.copy()
+        stop[:, along] += 1
+        found.append(np.stack([start, stop], axis=1))
+    ends: Lines = np.clip(np.concatenate(found), 0, np.array(shape) - 1)
+    ends[:, 1] -= ends[:, 0]
+    return ends

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSignalBlocker, Qt, Signal
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSignalBlocker, QSize, Qt, Signal
 from qtpy.QtGui import QBrush, QColor, QKeyEvent
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
-from napari_metassl.widgets.review import ListedSite, SiteStatus
+from napari_metassl.widgets.review import ListedSite, SiteOrder, SiteStatus
 from napari_metassl.widgets.theme import Palette
 
-COLUMNS = ("#", "A says → B says", "DS mL", "Status")
-TIPS = (
-    "Rank: the more suspicious and discrepant volume, the higher",
-    "What network A and what network B say there",
-    "Discrepant and suspicious volume at the thresholds of now",
-    "open, skipped, confirmed as predicted, or corrected",
-)
-MARKS = {
-    SiteStatus.OPEN: "open",
-    SiteStatus.SKIPPED: "skipped",
-    SiteStatus.CONFIRMED: "✓ confirmed",
-    SiteStatus.CORRECTED: "✓ corrected",
+COLUMNS: dict[SiteOrder, tuple[str, int, str]] = {
+    SiteOrder.CLASSES: ("A says → B says", 0, "What network A and what network B say there"),
+    SiteOrder.SIZE: ("mL", 42, "Volume of the site in mL"),
+    SiteOrder.DS: ("DS", 46, "Discrepant and suspicious volume at the thresholds of now, in mL"),
+    SiteOrder.UNCERTAINTY: (
+        "Unsure",
+        60,
+        "Volume in and close around the site that is wrong if both networks are as sure as they "
+        "say, in mL",
+    ),
+    SiteOrder.STATUS: ("Status", 84, "open, skipped, confirmed as predicted, or corrected"),
 }
+"""Title, width in pixels (0: what is left) and meaning of each column, and what it orders by."""
+ORDERS = tuple(COLUMNS)
+SHARE_WORTH_SAYING = 0.1
+"""A kind of disagreement with less of the site is not counted in the list."""
 
 
 class SiteModel(QAbstractTableModel):
@@ -34,6 +37,7 @@ class SiteModel(QAbstractTableModel):
         self.entries: list[ListedSite] = []
         self.class_names: tuple[str, ...] = ()
         self.palette: Palette | None = None
+        self.by, self.turned = SiteOrder.DS, False
 
     def show(self, entries: list[ListedSite], class_names: tuple[str, ...]) -> None:
         """Exchange what is listed."""
@@ -51,52 +55,58 @@ class SiteModel(QAbstractTableModel):
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = 0) -> Any:  # noqa: N802
         """Title and meaning of a column."""
-        if orientation == Qt.Orientation.Horizontal:
-            if role == Qt.ItemDataRole.DisplayRole:
-                return COLUMNS[section]
-            if role == Qt.ItemDataRole.ToolTipRole:
-                return TIPS[section]
-            if role == Qt.ItemDataRole.TextAlignmentRole:
-                return _alignment(section)
-        return None
+        if orientation != Qt.Orientation.Horizontal:
+            return None
+        title, _, tip = COLUMNS[ORDERS[section]]
+        if role == Qt.ItemDataRole.DisplayRole:
+            arrow = "▴" if self.turned else "▾"
+            return f"{title} {arrow}" if ORDERS[section] is self.by else title
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return f"{tip}. Click to list by it, again to turn the order round."
+        return _alignment(section) if role == Qt.ItemDataRole.TextAlignmentRole else None
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Text, alignment and colour of a cell."""
         entry = self.entries[index.row()]
         if role == Qt.ItemDataRole.DisplayRole:
-            return self._text(index.row(), index.column(), entry)
+            return self._text(ORDERS[index.column()], entry)
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return _alignment(index.column())
         if role == Qt.ItemDataRole.ForegroundRole and self.palette is not None:
-            return QBrush(QColor(self._ink(index.column(), entry)))
+            return QBrush(QColor(self._ink(ORDERS[index.column()], entry)))
         if role == Qt.ItemDataRole.ToolTipRole:
-            return (
-                f"Site of {entry.site.ml:.2f} mL, {entry.ds_ml:.2f} mL of it suspicious; mean "
-                f"confidence {entry.site.mean_confidence:.2f}"
-            )
+            return describe(entry, self.class_names)
         return None
 
-    def _text(self, line: int, column: int, entry: ListedSite) -> str:
-        if column == 0:
-            return str(line + 1)
-        if column == 1:
-            a, b = (self.class_names[k] for k in entry.site.classes)
-            return f"{a} → {b}"
-        return f"{entry.ds_ml:.2f}" if column == 2 else MARKS[entry.status]
+    def _text(self, column: SiteOrder, entry: ListedSite) -> str:
+        site = entry.site
+        if column is SiteOrder.CLASSES:
+            names = " → ".join(_short(self.class_names[k]) for k in site.classes)
+            others = sum(k.voxels >= SHARE_WORTH_SAYING * len(site.voxels) for k in site.kinds[1:])
+            return f"{names} +{others}" if others else names
+        if column is SiteOrder.STATUS:
+            return str(entry.status)
+        volume = {SiteOrder.SIZE: site.ml, SiteOrder.DS: entry.ds_ml}
+        return f"{volume.get(column, site.expected_error_ml):.2f}"
 
-    def _ink(self, column: int, entry: ListedSite) -> str:
+    def _ink(self, column: SiteOrder, entry: ListedSite) -> str:
         assert self.palette is not None
         if entry.status.is_done:
-            return self.palette.good if column == 3 else self.palette.muted
-        if entry.status is SiteStatus.SKIPPED and column == 3:
+            return self.palette.good if column is SiteOrder.STATUS else self.palette.muted
+        if entry.status is SiteStatus.SKIPPED and column is SiteOrder.STATUS:
             return self.palette.warning
         return self.palette.text
 
 
 class SiteTable(QTableView):
-    """The list; ``chosen`` carries the id of the site a person clicks or moves to."""
+    """The list.
+
+    ``chosen`` carries the id of the site a person clicks or moves to, ``order_asked`` the
+    `SiteOrder` of the column whose title was clicked.
+    """
 
     chosen = Signal(int)
+    order_asked = Signal(object)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -112,14 +122,25 @@ class SiteTable(QTableView):
         self.verticalHeader().hide()
         self.verticalHeader().setDefaultSectionSize(22)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setMinimumHeight(116)
-        header = self.horizontalHeader()
-        header.setHighlightSections(False)
-        header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-        header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
-        for column, width in ((0, 34), (2, 60), (3, 92)):
-            self.setColumnWidth(column, width)
+        self.setMinimumHeight(118)
+        self._style_header(self.horizontalHeader())
         self.selectionModel().currentRowChanged.connect(self._on_row)
+
+    def _style_header(self, header: QHeaderView) -> None:
+        header.setHighlightSections(False)
+        header.setSectionsClickable(True)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        for column, (_, width, _) in enumerate(COLUMNS.values()):
+            if width:
+                self.setColumnWidth(column, width)
+            else:
+                header.setSectionResizeMode(column, QHeaderView.ResizeMode.Stretch)
+        header.sectionClicked.connect(lambda column: self.order_asked.emit(ORDERS[column]))
+
+    def show_order(self, by: SiteOrder, turned: bool) -> None:
+        """Show by which column the sites are listed."""
+        self.sites.by, self.sites.turned = by, turned
+        self.sites.headerDataChanged.emit(Qt.Orientation.Horizontal, 0, len(COLUMNS) - 1)
 
     def show_sites(
         self, entries: list[ListedSite], class_names: tuple[str, ...], current: int | None
@@ -141,6 +162,10 @@ class SiteTable(QTableView):
                 self.setCurrentIndex(QModelIndex())
         self.viewport().update()
 
+    def sizeHint(self) -> QSize:  # noqa: N802
+        """Ask for little: the table takes whatever room the page has left."""
+        return QSize(super().sizeHint().width(), self.minimumHeight())
+
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
         """Leave letters to the viewer: they are keys of the review, not a search in the list."""
         if event.text().isalnum() and not event.modifiers():
@@ -153,6 +178,28 @@ class SiteTable(QTableView):
             self.chosen.emit(self.sites.entries[current.row()].site.id)
 
 
+def describe(entry: ListedSite, class_names: tuple[str, ...]) -> str:
+    """Say everything about a site in a few words."""
+    site = entry.site
+    kinds = [
+        f"A: {class_names[kind.a]}, B: {class_names[kind.b]}"
+        + (f" ({kind.voxels / len(site.voxels):.0%})" if len(site.kinds) > 1 else "")
+        for kind in site.kinds
+    ]
+    named = "; ".join(kinds[:2])
+    more = f"; {len(kinds) - 2} other kinds" if len(kinds) > 2 else ""
+    return (
+        f"{named}{more}. {site.ml:.2f} mL, {entry.ds_ml / site.ml:.0%} DS, mean confidence "
+        f"{site.mean_confidence:.2f}"
+    )
+
+
+def _short(class_name: str) -> str:
+    """Return the name of a class as the list has room for; the commonest one is long."""
+    return "bg" if class_name == "background" else class_name
+
+
 def _alignment(column: int) -> Qt.AlignmentFlag:
-    side = Qt.AlignmentFlag.AlignRight if column in (0, 2) else Qt.AlignmentFlag.AlignLeft
+    words = ORDERS[column] in (SiteOrder.CLASSES, SiteOrder.STATUS)
+    side = Qt.AlignmentFlag.AlignLeft if words else Qt.AlignmentFlag.AlignRight
     return side | Qt.AlignmentFlag.AlignVCenter

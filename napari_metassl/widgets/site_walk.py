@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from napari_metassl.data.prediction import Network
 from napari_metassl.data.sites import Site
 from napari_metassl.widgets.review import ListedSite, Review, SiteStatus
@@ -27,20 +29,15 @@ class SiteWalk:
             if self._finished:
                 self.session.site = self._finished.pop()
             return
-        ranked = review.ranked()
-        if not ranked:
-            self._say_why_empty(review)
-            return
-        if action is Action.PREVIOUS:
-            self._step(ranked, -1)
-        elif action is Action.NEXT:
-            self._step(ranked, +1)
-        elif (site := review.site(self.session.site)) is None:
-            self._step(ranked, +1)  # the first key press shows a site, it does not judge unseen
+        ranked = review.ranked(self.session.listing)
+        site = review.site(self.session.site)
+        if action in (Action.NEXT, Action.PREVIOUS) or site is None:
+            # Where no site is at hand the first key press shows one, it does not judge unseen.
+            self._step(review, ranked, -1 if action is Action.PREVIOUS else +1)
         else:
-            self._finish(review, site, action)
+            self._finish(review, site, action, ranked)
 
-    def _finish(self, review: Review, site: Site, action: Action) -> None:
+    def _finish(self, review: Review, site: Site, action: Action, ranked: list[ListedSite]) -> None:
         reach = self.session.reach_mm
         if action is Action.SKIP:
             review.skipped.add(site.id)
@@ -57,28 +54,42 @@ class SiteWalk:
             if len(review.corrections.history) > before:
                 self._finished.append(site.id)
         if self.session.go_on:
-            self._step(review.ranked(), +1, only_open=True)
+            self._go_on(review, ranked)
 
-    def _step(self, ranked: list[ListedSite], by: int, *, only_open: bool = False) -> None:
-        """Go to the next site in rank; past the last one, begin again at the first."""
-        review = self.session.review
-        assert review is not None
+    def _step(self, review: Review, ranked: list[ListedSite], by: int) -> None:
+        """Go to the next site of the list; past the last one, begin again at the first."""
+        if ranked:
+            self.session.site = self._from_here(ranked, by)[0].site.id
+        else:
+            self._say_why_empty(review)
+
+    def _go_on(self, review: Review, ranked: list[ListedSite]) -> None:
+        """Go to the next site that is left to do, in the order they were listed in until now."""
+        wanted = self.session.listing.only or SiteStatus.OPEN
+        now = {e.site.id: e.status for e in review.ranked(replace(self.session.listing, only=None))}
+        order = [entry.site.id for entry in self._from_here(ranked, +1)]
+        left = [number for number in order if now[number] is wanted]
+        if left:
+            self.session.site = left[0]
+        else:
+            self._say_done(review)
+
+    def _from_here(self, ranked: list[ListedSite], by: int) -> list[ListedSite]:
+        """Return the list as one comes by its sites from the one at hand on, that one last."""
         ids = [entry.site.id for entry in ranked]
         here = ids.index(self.session.site) if self.session.site in ids else None
         start = (0 if by > 0 else len(ids) - 1) if here is None else here + by
-        order = [ranked[(start + by * k) % len(ids)] for k in range(len(ids))]
-        if only_open:
-            order = [entry for entry in order if entry.status is SiteStatus.OPEN]
-        if order:
-            self.session.site = order[0].site.id
-        else:
-            self._say_done(review, ranked)
+        return [ranked[(start + by * k) % len(ids)] for k in range(len(ids))]
 
-    def _say_done(self, review: Review, ranked: list[ListedSite]) -> None:
-        skipped = sum(entry.status is SiteStatus.SKIPPED for entry in ranked)
+    def _say_done(self, review: Review) -> None:
+        statuses = [entry.status for entry in review.ranked()]
+        if (count := statuses.count(SiteStatus.OPEN)) > 0:
+            self.session.notice = Notice(f"No other site of this list is left; {count} are open.")
+            return
+        skipped = statuses.count(SiteStatus.SKIPPED)
         left = f"; {skipped} skipped" if skipped else ""
         self.session.notice = Notice(
-            f"All {len(ranked)} sites of '{review.name}' are reviewed{left}.",
+            f"All {len(statuses)} sites of '{review.name}' are reviewed{left}.",
             "good",
             offer="Next volume",
             what="next volume",
@@ -91,9 +102,11 @@ class SiteWalk:
                 offer="Predict it",
                 what="predict",
             )
+        elif review.sites is not None and len(review.sites):
+            self._say_done(review)
         else:
             self.session.notice = Notice(
-                f"The two networks agree everywhere in '{review.name}': no site to look at.",
+                f"The two networks agree nearly everywhere in '{review.name}': no site to look at.",
                 "good",
                 offer="Next volume",
                 what="next volume",

@@ -10,6 +10,7 @@ NEUTRAL_COLOR = "#808080"  # seen on dark and on light
 BACKGROUND_MARK_COLOR = "#f0f0f0"  # "a person says: background"; near white on any image
 BACKGROUND_MARK_ALPHA = 0.3  # what is confirmed around a site must not hide the image
 SITE_COLOR = "#ffffff"
+SITE_BODY_COLOR = "#a6ff00"  # in 3D, where the image is white and the regions are orange
 CONFIDENCE_COLORMAP = "viridis"  # even steps in lightness, also for colour-blind people
 
 

@@ -45,6 +45,7 @@ def make_prediction() -> PredictionPair:
     b, sure_b = anatomy(shift=2.0)
     a[ball((5, 10, 44), 4) < 0] = 1  # only network A sees something here
     b[ball((14, 38, 12), 5) < 0] = 2  # only network B sees something here
+    b[2:4, 43:45, 50:52] = 1  # a speck
     sure_a[ball((5, 10, 44), 5) < 0] = 0.6
     sure_b[ball((14, 38, 12), 6) < 0] = 0.65
     card = PredictionCard(pair_name="first", classes=3, thresholds=THRESHOLDS)

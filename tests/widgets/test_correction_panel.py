@@ -9,7 +9,6 @@ import sys
 
 import numpy as np
 from qtpy.QtCore import Qt
-from qtpy.QtTest import QTest
 from window_driver import Window, click
 
 from napari_metassl.data.corrections import BACKGROUND_MARK, Provenance
@@ -29,55 +28,6 @@ def site_at_hand(window: Window) -> Site:
 
 def statuses(window: Window) -> list[SiteStatus]:
     return [entry.status for entry in window.widget.correction_panel.table.sites.entries]
-
-
-def test_next_goes_to_the_worst_site_and_looks_at_it(window: Window, project: Project) -> None:
-    window.open(project.folder)
-    panel = window.widget.correction_panel
-    worst = panel.table.sites.entries[0].site
-    zoom = window.viewer.scene.camera.zoom
-    click(panel.buttons[Action.NEXT])
-    assert site_at_hand(window) is worst
-    assert window.viewer.dims.current_step[0] == worst.center[0]
-    np.testing.assert_allclose(window.viewer.scene.camera.center[1:], worst.center[1:])
-    assert window.viewer.scene.camera.zoom > zoom
-    assert panel.table.currentIndex().row() == 0
-
-    window.key(Qt.Key.Key_N)
-    assert site_at_hand(window) is panel.table.sites.entries[1].site
-    window.key(Qt.Key.Key_J)
-    assert site_at_hand(window) is worst
-    window.key(Qt.Key.Key_J)  # before the first comes the last
-    assert site_at_hand(window) is panel.table.sites.entries[-1].site
-    row = panel.table.visualRect(panel.table.sites.index(1, 1)).center()
-    QTest.mouseClick(panel.table.viewport(), Qt.MouseButton.LeftButton, pos=row)
-    assert site_at_hand(window) is panel.table.sites.entries[1].site
-    QTest.keyClick(panel.table, Qt.Key.Key_J)  # keys work from the list too
-    assert site_at_hand(window) is worst
-
-
-def test_the_site_at_hand_is_outlined(window: Window, project: Project) -> None:
-    window.open(project.folder)
-    window.key(Qt.Key.Key_N)
-    layer = window.viewer.layers["site at hand"]
-    site, review = site_at_hand(window), window.session.review
-    outlined = layer.data_to_world(np.argwhere(np.asarray(layer.data) == 1)[0])
-    corner = np.asarray(review.images[0].geometry.origin)
-    found = [
-        np.rint((np.asarray(layer.data_to_world(at)) - corner) / review.spacing).astype(int)
-        for at in np.argwhere(np.asarray(layer.data) == 1)
-    ]
-    flat = np.ravel_multi_index(np.transpose(found), review.shape)
-    assert not np.isin(flat, site.voxels).any() and len(outlined) == 3  # around it, not over it
-    near = site_neighbourhood(site, review.shape, review.spacing, 1.0)
-    assert np.isin(flat, near).all()
-    assert window.viewer.layers.selection.active.name == "corrections"
-    window.viewer.layers.remove("site at hand")
-    window.key(Qt.Key.Key_N)
-    assert window.viewer.layers["site at hand"].visible
-    window.session.volume = "p4"
-    window.wait()
-    assert not window.viewer.layers["site at hand"].visible
 
 
 def test_take_b_is_one_step_of_undo_and_both_are_on_disk(window: Window, project: Project) -> None:
