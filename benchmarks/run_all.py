@@ -2,11 +2,12 @@
 
 import sys
 
-from benchmarks import loss, slider, training, window
+from benchmarks import loss, sites, slider, training, window
 from benchmarks.figures import Figure, report
 
 BENCHMARKS = {
     "slider": slider.measure,
+    "sites": sites.measure,
     "window": window.measure,
     "loss": loss.measure,
     "training": training.measure,

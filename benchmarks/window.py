@@ -12,6 +12,7 @@ import numpy as np
 from benchmarks.figures import Figure, median_ms
 from benchmarks.slider import SIZE, make_prediction, probabilities
 from napari_metassl.data.project import Project
+from napari_metassl.data.sites import SiteIndex
 from napari_metassl.data.volume_io import write_volume
 
 SLICES = 300
@@ -58,7 +59,23 @@ def _moves(widget: Any, note: str) -> list[Figure]:
 
     baseline = median_ms(exchange, repeats=4)
     layer.data = view
-    return [Figure("slider move in the window, drawn", ours, baseline, "ms", note)]
+    return [
+        Figure("slider move in the window, drawn", ours, baseline, "ms", note),
+        _list_after_rest(widget, note),
+    ]
+
+
+def _list_after_rest(widget: Any, note: str) -> Figure:
+    """Time the list of sites in the window, against finding the sites again."""
+    from qtpy.QtWidgets import QApplication
+
+    def rest() -> None:
+        widget.correction_panel.sites.refresh()
+        QApplication.processEvents()
+
+    prediction = widget.session.review.prediction
+    again = median_ms(lambda: SiteIndex.from_prediction(prediction), 2)
+    return Figure("sites listed in the window, drawn", median_ms(rest, 20), again, "ms", note)
 
 
 def _project(folder: Path) -> Path:

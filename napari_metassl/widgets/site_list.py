@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
 from napari_metassl.widgets.components import button, label, row
 from napari_metassl.widgets.review import Listing, SiteOrder, SiteStatus
 from napari_metassl.widgets.session import Session
-from napari_metassl.widgets.site_table import SiteTable, describe
+from napari_metassl.widgets.site_table import SiteTable, describe, list_kinds
 
 REST_MS = 80
 """The list is sorted again when the slider has rested for so long."""
@@ -99,7 +99,9 @@ class SiteList(QWidget):
         site = None if review is None else review.site(self.session.site)
         self.about.setVisible(site is not None)
         if review is not None and site is not None:
-            self.about.setText(describe(review.entry_of(site), review.class_names))
+            entry = review.entry_of(site)
+            self.about.setText(describe(entry, review.class_names))
+            self.about.setToolTip(list_kinds(entry, review.class_names))
 
     def _refresh_later(self) -> None:
         self._rest.start()

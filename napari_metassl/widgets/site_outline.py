@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from napari.layers import Vectors
+from napari.layers import Labels, Layer, Vectors
+from napari.utils.colormaps import DirectLabelColormap
 from napari.utils.events import Event
 from napari.viewer import Viewer
 from qtpy.QtCore import QTimer
 
 from napari_metassl.data.sites import Site
-from napari_metassl.widgets.review import Review
 from napari_metassl.widgets.session import Session
 from napari_metassl.widgets.theme import SITE_BODY_COLOR, SITE_COLOR
 
-NAME = "site at hand"
+NAME, BODY_NAME = "site at hand", "site at hand in 3D"
 OPACITY = 0.9
 LINE_MM = 0.3
 """Width of the line."""
-AXIAL = (1, 2)
 PULSE_STEPS = 10
 PULSE_STEP_MS = 80
 
@@ -28,16 +28,21 @@ Lines = npt.NDArray[np.float32]
 
 
 class SiteOutline:
-    """A vectors layer with the borders of the site's voxels; no voxel is covered.
+    """A vectors layer with the borders of the site's voxels in slices: no voxel is covered.
 
-    In 3D it shows the outlines of all slices, one above the other, through whatever lies before
-    them. It pulses once when another site comes to hand.
+    In 3D it is a body, seen through whatever lies before it. Either pulses once when another site
+    comes to hand.
+
+    Attributes
+    ----------
+    layers
+        By name, made when they are needed first; no more than one of them is visible.
     """
 
     def __init__(self, viewer: Viewer, session: Session) -> None:
         self.viewer = viewer
         self.session = session
-        self.layer: Vectors | None = None
+        self.layers: dict[str, Layer] = {}
         self._pulse = QTimer()
         self._pulse.setInterval(PULSE_STEP_MS)
         self._pulse.timeout.connect(self._beat)
@@ -49,16 +54,16 @@ class SiteOutline:
         viewer.dims.events.order.connect(self._on_turned)
 
     def close(self) -> None:
-        """Take the layer out and listen no more."""
+        """Take the layers out and listen no more."""
         self._rest()
         self.session.events.site.disconnect(self._on_site)
         self.session.events.review.disconnect(self._on_review)
         self.viewer.layers.events.removed.disconnect(self._on_removed)
         self.viewer.dims.events.ndisplay.disconnect(self._on_turned)
         self.viewer.dims.events.order.disconnect(self._on_turned)
-        if self.layer is not None:
-            self.viewer.layers.remove(self.layer)
-        self.layer = None
+        for layer in self.layers.values():
+            self.viewer.layers.remove(layer)
+        self.layers.clear()
 
     def _on_review(self) -> None:
         self._show_site()
@@ -77,57 +82,80 @@ class SiteOutline:
         site = None if review is None else review.site(self.session.site)
         if review is None or site is None:
             self._rest()
-            if self.layer is not None:
-                self.layer.visible = False
+            self._hide_but("")
             return False
-        solid = self.viewer.dims.ndisplay == 3
-        axes = AXIAL if solid else self.viewer.dims.displayed
-        self._show(outline(site, review.shape, axes), review)
-        assert self.layer is not None
-        self.layer.edge_width = LINE_MM / min(review.spacing[axis] for axis in axes)
-        self.layer.edge_color = SITE_BODY_COLOR if solid else SITE_COLOR
+        if self.viewer.dims.ndisplay == 3:
+            place = review.images[0].layer_kwargs()
+            corner = np.array([part.start for part in site.box])
+            place["translate"] = tuple(place["translate"] + corner * place["scale"])
+            self._show(BODY_NAME, body(site), place)
+        else:
+            axes = self.viewer.dims.displayed
+            self._show(NAME, outline(site, review.shape, axes), review.images[0].layer_kwargs())
+            self.layers[NAME].edge_width = LINE_MM / min(review.spacing[axis] for axis in axes)
         return True
 
-    def _show(self, lines: Lines, review: Review) -> None:
-        place = review.images[0].layer_kwargs()
-        if self.layer is None:
+    def _show(self, name: str, data: npt.NDArray[Any], place: dict[str, Any]) -> None:
+        self._hide_but(name)
+        layer = self.layers.get(name)
+        if layer is None:
             active = self.viewer.layers.selection.active
-            self.layer = Vectors(
-                lines,
-                **{**place, "name": NAME},
-                opacity=OPACITY,
-                vector_style="line",
-                blending="translucent_no_depth",
-            )
-            self.viewer.add_layer(self.layer)
+            layer = self.layers[name] = _new_layer(data, {**place, "name": name})
+            self.viewer.add_layer(layer)
             self.viewer.layers.selection.active = active
         else:
-            self.layer.data = lines
-            self.layer.scale, self.layer.translate = place["scale"], place["translate"]
-            self.layer.visible = True
-        self.layer.editable = False
+            layer.data = data
+            layer.scale, layer.translate = place["scale"], place["translate"]
+            layer.visible = True
+        layer.editable = False
         layers = self.viewer.layers
-        if layers[-1] is not self.layer:
-            layers.move(layers.index(self.layer), len(layers))
+        if layers[-1] is not layer:
+            layers.move(layers.index(layer), len(layers))
+
+    def _hide_but(self, name: str) -> None:
+        for other, layer in self.layers.items():
+            if other != name:
+                layer.visible = False
 
     def _beat(self) -> None:
         """Fade a little more, then come back."""
         self._beats += 1
-        if self.layer is None or self._beats >= PULSE_STEPS:
+        if self._beats >= PULSE_STEPS:
             self._rest()
-            return
-        depth = math.sin(math.pi * self._beats / PULSE_STEPS)
-        self.layer.opacity = OPACITY * (1 - 0.8 * depth)
+        else:
+            depth = math.sin(math.pi * self._beats / PULSE_STEPS)
+            self._set_opacity(OPACITY * (1 - 0.8 * depth))
 
     def _rest(self) -> None:
         self._pulse.stop()
         self._beats = 0
-        if self.layer is not None:
-            self.layer.opacity = OPACITY
+        self._set_opacity(OPACITY)
+
+    def _set_opacity(self, opacity: float) -> None:
+        for layer in self.layers.values():
+            if layer.opacity != opacity:
+                layer.opacity = opacity
 
     def _on_removed(self, event: Event) -> None:
-        if event.value is self.layer:
-            self.layer = None  # it comes back with the next site
+        gone = [name for name, layer in self.layers.items() if layer is event.value]
+        for name in gone:
+            del self.layers[name]  # it comes back with the next site
+
+
+def _new_layer(data: npt.NDArray[Any], settings: dict[str, Any]) -> Layer:
+    """Return lines for slices, a body for 3D."""
+    settings |= {"opacity": OPACITY, "blending": "translucent_no_depth"}
+    if settings["name"] == NAME:
+        return Vectors(data, vector_style="line", edge_color=SITE_COLOR, **settings)
+    colors = {None: "transparent", 0: "transparent", 1: SITE_BODY_COLOR}
+    return Labels(data, colormap=DirectLabelColormap(color_dict=colors), **settings)
+
+
+def body(site: Site) -> npt.NDArray[np.uint8]:
+    """Return the voxels in the box of a site, 1 where they belong to it."""
+    inside = np.zeros([part.stop - part.start for part in site.box], np.uint8)
+    inside[tuple(site.places - np.array([[part.start] for part in site.box]))] = 1
+    return inside
 
 
 def outline(site: Site, shape: tuple[int, ...], axes: tuple[int, ...]) -> Lines:
@@ -137,8 +165,7 @@ def outline(site: Site, shape: tuple[int, ...], axes: tuple[int, ...]) -> Lines:
     layer that reached further out would shift the slices.
     """
     low = np.array([part.start - 1 for part in site.box])
-    inside = np.zeros([part.stop - part.start + 2 for part in site.box], np.int8)
-    inside[tuple(site.places - low[:, None])] = 1
+    inside = np.pad(body(site), 1).astype(np.int8)
     found = []
     for across, along in (axes, axes[::-1]):
         border = np.argwhere(np.diff(inside, axis=across)).astype(np.float32)

@@ -75,7 +75,7 @@ class SiteModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.ForegroundRole and self.palette is not None:
             return QBrush(QColor(self._ink(ORDERS[index.column()], entry)))
         if role == Qt.ItemDataRole.ToolTipRole:
-            return describe(entry, self.class_names)
+            return f"{describe(entry, self.class_names)}\n{list_kinds(entry, self.class_names)}"
         return None
 
     def _text(self, column: SiteOrder, entry: ListedSite) -> str:
@@ -179,18 +179,25 @@ class SiteTable(QTableView):
 
 
 def describe(entry: ListedSite, class_names: tuple[str, ...]) -> str:
-    """Say everything about a site in a few words."""
+    """Say what a site is in a few words."""
     site = entry.site
-    kinds = [
-        f"A: {class_names[kind.a]}, B: {class_names[kind.b]}"
-        + (f" ({kind.voxels / len(site.voxels):.0%})" if len(site.kinds) > 1 else "")
-        for kind in site.kinds
-    ]
-    named = "; ".join(kinds[:2])
-    more = f"; {len(kinds) - 2} other kinds" if len(kinds) > 2 else ""
+    first, *others = site.kinds
+    also = ""
+    if others:
+        kinds = "another kind" if len(others) == 1 else f"{len(others)} other kinds"
+        also = f" ({first.voxels / len(site.voxels):.0%}) and {kinds}"
     return (
-        f"{named}{more}. {site.ml:.2f} mL, {entry.ds_ml / site.ml:.0%} DS, mean confidence "
-        f"{site.mean_confidence:.2f}"
+        f"A: {class_names[first.a]}, B: {class_names[first.b]}{also}. {site.ml:.2f} mL, "
+        f"{entry.ds_ml / site.ml:.0%} DS, mean confidence {site.mean_confidence:.2f}"
+    )
+
+
+def list_kinds(entry: ListedSite, class_names: tuple[str, ...]) -> str:
+    """Say everything the networks say at a site, one kind a line."""
+    return "\n".join(
+        f"A: {class_names[kind.a]}, B: {class_names[kind.b]}: "
+        f"{kind.voxels / len(entry.site.voxels):.0%}"
+        for kind in entry.site.kinds
     )
 
 
