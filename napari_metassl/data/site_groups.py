@@ -77,8 +77,11 @@ def group_places(places: Ints, kinds: Ints, spacing: Sequence[float], scale: flo
             found += 1
     _join_near(group, cells, size)
     left = np.flatnonzero(group < 0)
-    if len(left):
-        group[left] = found + _touching(cells[:, left])
+    outside = cells[:, left]
+    for whole in _touching(outside):
+        for part in _cut(whole, outside, size):
+            group[left[part]] = found
+            found += 1
     return group
 
 
@@ -103,16 +106,18 @@ def _cores(cells: Ints, size: npt.NDArray[np.float64], voxel_mm3: float) -> Iter
 def _cut(part: Ints, cells: Ints, size: npt.NDArray[np.float64]) -> Iterator[Ints]:
     """Halve a core along its longest axis, where it is thinnest, until nothing is too long."""
     inside = cells[:, part]
-    length = (np.ptp(inside, axis=1) + 1) * size
+    steps = np.ptp(inside, axis=1)
+    length = np.where(steps > 0, (steps + 1) * size, 0)  # a single cell cannot be cut
     axis = int(length.argmax())
     layers = inside[axis] - inside[axis].min()
-    if length[axis] <= EXTENT_MM or layers.max() < 1:
+    if length[axis] <= EXTENT_MM:
         yield part
         return
     mass = np.bincount(layers)
     pieces = int(np.ceil(length[axis] / EXTENT_MM))
-    most = int(EXTENT_MM / size[axis] + 1e-6) * (pieces - pieces // 2)  # layers one half may have
-    third = len(mass) // 3  # outside the middle third there would be slivers
+    # So many layers may one half have, and outside the middle third there would be slivers.
+    most = max(1, int(EXTENT_MM / size[axis] + 1e-6)) * (pieces - pieces // 2)
+    third = len(mass) // 3
     first, last = max(third, len(mass) - most, 1), min(len(mass) - third, most)
     above = layers >= first + int(mass[first : max(last, first) + 1].argmin())
     yield from _cut(part[~above], cells, size)
@@ -124,22 +129,26 @@ def _join_near(group: Ints, cells: Ints, size: npt.NDArray[np.float64]) -> None:
     inside, outside = np.flatnonzero(group >= 0), np.flatnonzero(group < 0)
     if not len(inside) or not len(outside):
         return
-    core, first = np.unique(cells[:, inside], axis=1, return_index=True)
-    asked, which = np.unique(cells[:, outside], axis=1, return_inverse=True)
-    tree = cKDTree((core * size[:, None]).T)
-    far, nearest = tree.query((asked * size[:, None]).T, distance_upper_bound=NEAR_MM * (1 + 1e-6))
-    owner = np.where(np.isfinite(far), group[inside[first]][nearest % core.shape[1]], -1)
-    group[outside] = owner[which.reshape(-1)]
+    shape = tuple(cells.max(1) + 1)
+    flat = np.ravel_multi_index(tuple(cells), shape)
+    core, first = np.unique(flat[inside], return_index=True)
+    asked, which = np.unique(flat[outside], return_inverse=True)
+    there, here = (np.stack(np.unravel_index(found, shape), 1) * size for found in (core, asked))
+    within = NEAR_MM * (1 + 1e-6)  # what is just so near belongs to it
+    far, nearest = cKDTree(there).query(here, distance_upper_bound=within)
+    owner = np.where(np.isfinite(far), group[inside[first]][nearest % len(core)], -1)
+    group[outside] = owner[which]
 
 
-def _touching(cells: Ints) -> Ints:
-    """Give each cell the number of its component: cells that touch."""
-    corner = cells.min(1, keepdims=True)
-    at = tuple(cells - corner)
-    present = np.zeros(tuple(cells.max(1) - corner[:, 0] + 1), np.uint8)
-    present[at] = 1
-    number: Ints = cc3d.connected_components(present, connectivity=26)[at].astype(np.int64) - 1
-    return number
+def _touching(cells: Ints) -> Iterator[Ints]:
+    """Positions of the cells of one component after the other: of cells that touch."""
+    if cells.size:
+        corner = cells.min(1, keepdims=True)
+        at = tuple(cells - corner)
+        present = np.zeros(tuple(cells.max(1) - corner[:, 0] + 1), np.uint8)
+        present[at] = 1
+        number = cc3d.connected_components(present, connectivity=26)[at].astype(np.int64)
+        yield from _split_by(number, np.arange(len(number)))
 
 
 def _split_by(numbers: Ints, among: Ints) -> Iterator[Ints]:

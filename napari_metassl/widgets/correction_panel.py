@@ -21,7 +21,7 @@ from napari_metassl.widgets.theme import Palette
 
 BUTTONS: dict[Action, tuple[str, str]] = {
     Action.PREVIOUS: ("◀ Previous", "Go to the site before"),
-    Action.NEXT: ("Next ▶", "Go to the next site"),
+    Action.NEXT: ("Next ▶", "Go to the next site; Ctrl+click in the image chooses the one there"),
     Action.TAKE_A: ("Take A", "Give the site network A's label; around it, confirm what you saw"),
     Action.TAKE_B: ("Take B", "Give the site network B's label; around it, confirm what you saw"),
     Action.CONFIRM: ("Confirm", "Leave the site as predicted, and say that you saw it"),

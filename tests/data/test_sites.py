@@ -102,6 +102,18 @@ def test_a_shell_is_cut_into_places_one_can_see_and_specks_stay_out() -> None:
         sites.site(sites.total)
 
 
+def test_thick_slices_and_scattered_disagreement_are_cut_too() -> None:
+    """Voxels longer than a place may be, and specks that touch one another for ever."""
+    thick = make_pair(np.ones((4, 10, 10), bool), one_kind=True, spacing=(50.0, 5.0, 5.0))
+    assert len(SiteIndex.from_prediction(thick)) == 4 * 4
+    scattered = np.random.default_rng(0).random((100, 100, 100)) < 0.06
+    sites = SiteIndex.from_prediction(make_pair(scattered, one_kind=True, spacing=(1.0, 1.0, 1.0)))
+    assert sites.total > 8
+    for number in range(len(sites)):
+        lengths = [part.stop - part.start for part in sites.site(number).box]
+        assert max(lengths) <= EXTENT_MM + 2 * NEAR_MM
+
+
 def test_a_few_voxels_of_another_kind_belong_to_the_site_around_them() -> None:
     labels = np.zeros((2, 20, 40, 40), np.uint8)
     labels[0, 5:8, 10:20, 10:20] = 1  # A: 1, B: 0

@@ -344,3 +344,20 @@ def test_taking_a_at_a_site_of_several_kinds_is_right_for_every_voxel(
     np.testing.assert_array_equal(
         window.labels.reshape(-1)[mixed[0].voxels], np.where(said == 0, 255, said)
     )
+
+
+def test_closing_the_panel_leaves_nothing_of_the_walk_behind(
+    window: Window, project: Project, viewer: Any
+) -> None:
+    layers, mouse = len(viewer.layers), len(viewer.mouse_drag_callbacks)
+    other = Window(viewer)
+    other.open(project.folder)
+    other.session.act.emit(Action.NEXT)
+    timer = other.widget.outline._pulse
+    assert timer.isActive() and len(viewer.mouse_drag_callbacks) == mouse + 1
+    other.close()
+    assert not timer.isActive() and len(viewer.mouse_drag_callbacks) == mouse
+    assert len(viewer.layers) == layers
+    viewer.dims.order = (1, 0, 2)  # nobody looks at a site any more
+    viewer.dims.ndisplay = 3
+    viewer.dims.ndisplay = 2
