@@ -73,7 +73,7 @@ def go_to_site(viewer: Viewer, review: Review, site: Site) -> None:
     middle = origin + spacing * _middle(box)
     point = middle.copy()
     point[axis] = origin[axis] + spacing[axis] * at
-    viewer.dims.set_point(tuple(range(3)), tuple(point))
+    viewer.dims.point = tuple(point)  # at once: every axis set by itself slices all layers
     camera = camera_of(viewer)
     seen = middle[displayed]
     camera.center = tuple(seen) if len(seen) == 3 else (0.0, *seen)

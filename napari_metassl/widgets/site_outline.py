@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from typing import Any
 
 import numpy as np
@@ -14,14 +15,14 @@ from napari.viewer import Viewer
 from qtpy.QtCore import QTimer
 
 from napari_metassl.data.sites import Site
+from napari_metassl.widgets.camera import camera_of
 from napari_metassl.widgets.session import Session
 from napari_metassl.widgets.theme import SITE_BODY_COLOR, SITE_COLOR
 
 NAME, BODY_NAME = "site at hand", "site at hand in 3D"
 OPACITY = 0.9
-LINE_MM = 0.3
-"""Width of the line."""
-PULSE_STEPS = 10
+LINE_PIXELS = 2.5
+PULSE_S = 0.8
 PULSE_STEP_MS = 80
 
 Lines = npt.NDArray[np.float32]
@@ -46,12 +47,13 @@ class SiteOutline:
         self._pulse = QTimer()
         self._pulse.setInterval(PULSE_STEP_MS)
         self._pulse.timeout.connect(self._beat)
-        self._beats = 0
+        self._started = 0.0
         session.events.site.connect(self._on_site)
         session.events.review.connect(self._on_review)
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.dims.events.ndisplay.connect(self._on_turned)
         viewer.dims.events.order.connect(self._on_turned)
+        camera_of(viewer).events.zoom.connect(self._on_zoom)
 
     def close(self) -> None:
         """Take the layers out and listen no more."""
@@ -61,6 +63,7 @@ class SiteOutline:
         self.viewer.layers.events.removed.disconnect(self._on_removed)
         self.viewer.dims.events.ndisplay.disconnect(self._on_turned)
         self.viewer.dims.events.order.disconnect(self._on_turned)
+        camera_of(self.viewer).events.zoom.disconnect(self._on_zoom)
         for layer in self.layers.values():
             self.viewer.layers.remove(layer)
         self.layers.clear()
@@ -74,6 +77,7 @@ class SiteOutline:
     def _on_site(self) -> None:
         self._rest()
         if self._show_site():
+            self._started = time.monotonic()
             self._pulse.start()
 
     def _show_site(self) -> bool:
@@ -90,9 +94,9 @@ class SiteOutline:
             place["translate"] = tuple(place["translate"] + corner * place["scale"])
             self._show(BODY_NAME, body(site), place)
         else:
-            axes = self.viewer.dims.displayed
-            self._show(NAME, outline(site, review.shape, axes), review.images[0].layer_kwargs())
-            self.layers[NAME].edge_width = LINE_MM / min(review.spacing[axis] for axis in axes)
+            lines = outline(site, review.shape, self.viewer.dims.displayed)
+            self._show(NAME, lines, review.images[0].layer_kwargs())
+            self._on_zoom()
         return True
 
     def _show(self, name: str, data: npt.NDArray[Any], place: dict[str, Any]) -> None:
@@ -105,7 +109,9 @@ class SiteOutline:
             self.viewer.layers.selection.active = active
         else:
             layer.data = data
-            layer.scale, layer.translate = place["scale"], place["translate"]
+            for key in ("scale", "translate"):
+                if not np.allclose(getattr(layer, key), place[key]):  # each costs a redraw
+                    setattr(layer, key, place[key])
             layer.visible = True
         layer.editable = False
         layers = self.viewer.layers
@@ -117,18 +123,23 @@ class SiteOutline:
             if other != name:
                 layer.visible = False
 
+    def _on_zoom(self, _event: Event | None = None) -> None:
+        """Keep the line as wide as it is on the screen."""
+        layer = self.layers.get(NAME)
+        if layer is not None and layer.visible:
+            side = min(layer.scale[axis] for axis in self.viewer.dims.displayed)
+            layer.edge_width = LINE_PIXELS / camera_of(self.viewer).zoom / side
+
     def _beat(self) -> None:
-        """Fade a little more, then come back."""
-        self._beats += 1
-        if self._beats >= PULSE_STEPS:
+        """Fade a little more, then come back; by the clock, so that a slow screen ends in time."""
+        part = (time.monotonic() - self._started) / PULSE_S
+        if part >= 1:
             self._rest()
         else:
-            depth = math.sin(math.pi * self._beats / PULSE_STEPS)
-            self._set_opacity(OPACITY * (1 - 0.8 * depth))
+            self._set_opacity(OPACITY * (1 - 0.8 * math.sin(math.pi * part)))
 
     def _rest(self) -> None:
         self._pulse.stop()
-        self._beats = 0
         self._set_opacity(OPACITY)
 
     def _set_opacity(self, opacity: float) -> None:

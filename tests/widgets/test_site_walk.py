@@ -155,6 +155,10 @@ def test_the_outline_goes_around_the_site_and_stays_on_top(
     site = site_at_hand(window)
     assert set(np.rint(places[:, 0])) == set(site.places[0])
     assert window.viewer.layers.selection.active.name == "corrections"
+    layer, camera = window.viewer.layers["site at hand"], window.viewer.scene.camera
+    width = layer.edge_width * camera.zoom
+    camera.zoom *= 4
+    assert layer.edge_width * camera.zoom == pytest.approx(width)  # thin at any zoom
     window.viewer.layers.remove("site at hand")
     window.key(Qt.Key.Key_N)
     assert window.viewer.layers["site at hand"].visible
