@@ -149,7 +149,16 @@ def test_mistakes_are_one_sentence(project: Path, files: Path, tmp_path: Path):
     assert "does not exist" in fails("new", tmp_path / "n", "--images", tmp_path / "none")
     assert "UNett" in fails("train", project, "--architecture", "UNett")
     assert "numbers with commas" in fails("train", project, "--patch", "a,b,c")
-    assert "momentum" in fails("train", project, "--set", "momentum=3")
+    assert "momentum: there is no such setting" in fails("train", project, "--set", "momentum=3")
+    assert "learning_rate: expected a number greater than 0, got -1.0" in fails(
+        "train", project, "--learning-rate", "-1"
+    )
+    assert "spacing.1: expected a number greater than 0, got 0.0" in fails(
+        "train", project, "--spacing", "1,0,1"
+    )
+    assert "expected 'zscore', 'percentile', 'window' or 'none', got 'foo'" in fails(
+        "train", project, "--normalisation", "foo"
+    )
     labels = ["--labels", files / "labels"]
     assert "not a model pair" in fails(
         "evaluate", "--pair", tmp_path, "--images", files / "images", *labels

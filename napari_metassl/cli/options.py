@@ -61,7 +61,8 @@ ValidateOption = Annotated[
     int | None, typer.Option(min=0, help="Steps between validations; 0: only at the end.")
 ]
 PatchOption = Annotated[
-    str | None, typer.Option(metavar="Z,Y,X", help="Voxels the networks see at once.")
+    str | None,
+    typer.Option(metavar="Z,Y,X", help="Voxels the networks see at once; Y,X for networks in 2D."),
 ]
 SetOption = Annotated[
     list[str] | None,

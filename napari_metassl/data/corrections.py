@@ -259,6 +259,15 @@ class Corrections:
         return provenance
 
 
+def holds_edits(folder: Path, name: str) -> bool:
+    """Whether the journal of a volume holds more than its first line, which says whose it is."""
+    try:
+        with journal_path(folder, name).open("rb") as journal:
+            return bool(journal.readline()) and bool(journal.readline())
+    except OSError:
+        return False
+
+
 def journal_path(folder: Path, name: str) -> Path:
     """Where the journal of volume `name` is kept."""
     return folder / f"{check_name(name)}.jsonl"

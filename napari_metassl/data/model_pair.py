@@ -7,7 +7,6 @@ card holds the SHA-256 of both weight files. Weights are never unpickled.
 from __future__ import annotations
 
 import copy
-import hashlib
 import os
 import shutil
 import uuid
@@ -21,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from napari_metassl.data.model_card import CARD_FILE, WEIGHT_FILES, ModelCard, read_card
+from napari_metassl.data.weight_files import require_unchanged, sha256_of, stated_sum
 from napari_metassl.errors import PairProblem
 from napari_metassl.method.network_config import NetworkConfig
 from napari_metassl.method.networks import build_network
@@ -89,7 +89,7 @@ def save_pair(pair: ModelPair, folder: Path) -> ModelCard:
         sums = {}
         for file, network in zip(WEIGHT_FILES, pair.networks, strict=True):
             save_file(own_tensors(network), aside / file)
-            sums[file] = _sha256(aside / file)
+            sums[file] = sha256_of(aside / file)
         card = pair.card.model_copy(update={"sha256": sums})
         card_file = aside / CARD_FILE
         card_file.write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
@@ -110,17 +110,14 @@ def load_pair(folder: Path, device: str = "cpu") -> ModelPair:
     folder = Path(folder)
     card = read_card(folder)
     networks = [
-        _load_network(folder / file, config, card.sha256.get(file)).to(device).eval()
+        _load_network(folder / file, config, card).to(device).eval()
         for file, config in zip(WEIGHT_FILES, card.networks, strict=True)
     ]
     return ModelPair(card, *networks)
 
 
-def _load_network(path: Path, config: NetworkConfig, expected_sum: str | None) -> nn.Module:
-    if not path.is_file():
-        raise PairProblem(f"The pair has no '{path}'. Restore the file or choose another pair.")
-    if expected_sum is None:
-        raise PairProblem(f"The card beside '{path}' has no SHA-256 of it. Save the pair again.")
+def _load_network(path: Path, config: NetworkConfig, card: ModelCard) -> nn.Module:
+    expected_sum = stated_sum(path, card)
     try:
         weights = load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
@@ -129,17 +126,8 @@ def _load_network(path: Path, config: NetworkConfig, expected_sum: str | None) -
         ) from error
     network = build_network(config)
     load_weights(network, weights, f"The weights in '{path}' and the card's {config.architecture}")
-    if _sha256(path) != expected_sum:
-        raise PairProblem(
-            f"'{path}' was changed after it was saved: its SHA-256 is not the one on the card. "
-            "Restore the file from a copy."
-        )
+    require_unchanged(path, expected_sum)
     return network
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _refuse_other_content(folder: Path) -> None:

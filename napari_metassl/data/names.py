@@ -30,7 +30,7 @@ def check_name(name: str, what: str = "volume") -> str:
     )
     if not safe:
         raise ProjectProblem(
-            f"Got {name[:60]!r} as the name of a {what}, expected a plain file name of at most "
-            f"{MAXIMUM_LENGTH} characters without separators or a dot at either end. Rename it."
+            f"Got {name[:60]!r} as the name of a {what}, expected at most {MAXIMUM_LENGTH} "
+            'characters, none of / \\ : * ? " < > |, and no dot or blank at either end. Rename it.'
         )
     return name

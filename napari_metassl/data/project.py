@@ -20,9 +20,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_metassl.data.corrections import Corrections, combine_labels
+from napari_metassl.data.corrections import Corrections, combine_labels, holds_edits
 from napari_metassl.data.geometry import Geometry
-from napari_metassl.data.model_card import ModelCard, list_pairs, read_card
+from napari_metassl.data.model_card import CARD_FILE as PAIR_CARD_FILE
+from napari_metassl.data.model_card import WEIGHT_FILES, ModelCard, list_pairs, read_card
 from napari_metassl.data.names import check_name
 from napari_metassl.data.prediction import (
     CARD_FILE,
@@ -42,6 +43,7 @@ from napari_metassl.data.project_file import (
 )
 from napari_metassl.data.volume import Volume
 from napari_metassl.data.volume_io import read_geometry, read_labels, read_volume
+from napari_metassl.data.weight_files import require_saved_weights
 from napari_metassl.errors import PairProblem, ProjectProblem
 
 __all__ = ["Project", "ProjectFile", "VolumeRecord"]
@@ -110,6 +112,10 @@ class Project:
         if (folder / PROJECT_FILE).exists():
             raise ProjectProblem(
                 f"'{folder}' already holds a project. Open it, or choose another folder."
+            )
+        if folder.exists() and not folder.is_dir():
+            raise ProjectProblem(
+                f"'{folder}' is a file, expected a new or empty folder. Choose another name."
             )
         request = ProjectRequest(
             images, labels, labeled, validation, class_names, class_colors, name
@@ -234,7 +240,13 @@ class Project:
         return None if name is None else self.pairs_folder / check_name(name, "pair")
 
     def add_pair(self, folder: Path, name: str | None = None) -> str:
-        """Copy a pair into the project; returns the name it has there."""
+        """Copy a pair into the project; returns the name it has there.
+
+        Raises
+        ------
+        PairProblem
+            If it has other classes, or its weights are not as its card says; nothing is kept.
+        """
         card = read_card(folder)
         name = check_name(name or Path(folder).name, "pair")
         target = self.pairs_folder / name
@@ -243,23 +255,26 @@ class Project:
                 f"Project '{self.name}' already has a pair '{name}'. Give another name."
             )
         self._check_classes(card, name)
+        require_saved_weights(Path(folder), card)
         aside = self.pairs_folder / f".{name}.part"
         shutil.rmtree(aside, ignore_errors=True)
-        shutil.copytree(folder, aside)
+        aside.mkdir(parents=True)
+        for file in (PAIR_CARD_FILE, *WEIGHT_FILES):
+            shutil.copyfile(Path(folder) / file, aside / file)
         aside.rename(target)
         return name
 
     def set_current_pair(self, name: str | None) -> None:
         """Choose the pair that predicts from now on, and save the project.
 
-        A project without any labels takes the pair's classes over.
+        A project without any labels or corrections takes the pair's classes over.
         """
         changes: dict[str, Any] = {"current_pair": name}
         path = None if name is None else self.pair_path(name)
         if path is not None:
             card = read_card(path)
             self._check_classes(card, path.name)
-            if not self._has_labels():
+            if not self._is_labeled():
                 changes |= {"class_names": card.class_names, "class_colors": card.class_colors}
         self.file = self.file.model_copy(update=changes)
         self.save()
@@ -319,11 +334,15 @@ class Project:
         shape = self.geometry(name).shape
         return shape if shape is not None else self.load_image(name)[0].shape
 
-    def _has_labels(self) -> bool:
-        return any(record.labels is not None for record in self.file.volumes)
+    def _is_labeled(self) -> bool:
+        """Whether labels or corrections give the classes a meaning that a pair must share."""
+        return any(
+            record.labels is not None or holds_edits(self.corrections_folder, record.name)
+            for record in self.file.volumes
+        )
 
     def _check_classes(self, card: ModelCard, name: str) -> None:
-        if self._has_labels() and len(card.class_names) != self.classes:
+        if self._is_labeled() and len(card.class_names) != self.classes:
             raise PairProblem(
                 f"Pair '{name}' has {len(card.class_names)} classes but project '{self.name}' has "
                 f"{self.classes}. Choose a pair trained on these classes."

@@ -84,14 +84,24 @@ def read_names(path: Path) -> list[str]:
     """Read a list file: one volume name, or file name of a volume, per line.
 
     Empty lines and what follows a ``#`` are skipped.
+
+    Raises
+    ------
+    ProjectProblem
+        If the file cannot be read as text, or holds no name.
     """
     try:
         lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
+        reason = "it is no UTF-8 text" if isinstance(error, UnicodeDecodeError) else error.strerror
         raise ProjectProblem(
-            f"The list '{path}' cannot be read ({error}). Give a text file with one name per line."
+            f"The list '{path}' cannot be read: {reason}. Give a text file with one name per line."
         ) from error
     names = [line.split("#")[0].strip() for line in lines]
+    if not any(names):
+        raise ProjectProblem(
+            f"The list '{path}' holds no name, expected one per line. Fill it in, or leave it out."
+        )
     return [volume_stem(Path(name)) for name in names if name]
 
 
@@ -160,7 +170,8 @@ def assign_roles(
 
 def _volumes_in(folder: Path, what: str) -> dict[str, Path]:
     if not Path(folder).is_dir():
-        raise ProjectProblem(f"The folder of {what} '{folder}' does not exist. Correct its path.")
+        state = "is a file, expected a folder" if Path(folder).exists() else "does not exist"
+        raise ProjectProblem(f"The folder of {what} '{folder}' {state}. Correct its path.")
     found = list_volumes(Path(folder))
     if not found:
         raise ProjectProblem(
@@ -194,6 +205,11 @@ def _class_names(labels: Mapping[str, Path], asked: Sequence[str] | None) -> tup
         raise ProjectProblem(
             f"Got {len(asked)} class names, expected 2 to {MAXIMUM_CLASSES + 1}, the background "
             "first. Give a name for every value that occurs in the labels."
+        )
+    if asked is not None and (len(set(asked)) < len(asked) or not all(asked)):
+        raise ProjectProblem(
+            f"Got the class names '{', '.join(asked)}', of which one is empty or comes twice. Give "
+            "every class a name of its own."
         )
     highest = 1
     for name, path in labels.items():

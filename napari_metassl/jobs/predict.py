@@ -193,7 +193,8 @@ class _Prediction:
                 f"others are done; '{name}': {problem}"
             )
         already = f" {passed_over} had been predicted by this pair before." if passed_over else ""
-        return f"Predicted {len(self.done)} volumes with pair '{self.pair.card.name}'.{already}"
+        count = "1 volume" if len(self.done) == 1 else f"{len(self.done)} volumes"
+        return f"Predicted {count} with pair '{self.pair.card.name}'.{already}"
 
 
 def _networks(pair: ModelPair) -> tuple[nn.Module, nn.Module]:

@@ -95,7 +95,7 @@ def test_failed_save_leaves_the_old_pair(saved, monkeypatch):
     def full_disk(*args):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("napari_metassl.data.model_pair._sha256", full_disk)
+    monkeypatch.setattr("napari_metassl.data.model_pair.sha256_of", full_disk)
     with pytest.raises(OSError, match="No space"):
         save_pair(new_pair(card(), seed=1), saved)
     monkeypatch.undo()

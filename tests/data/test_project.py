@@ -1,13 +1,14 @@
 """Projects as a person makes and opens them."""
 
 import json
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from napari_metassl.data.geometry import Geometry
-from napari_metassl.data.model_card import ModelCard
+from napari_metassl.data.model_card import WEIGHT_FILES, ModelCard
 from napari_metassl.data.prediction import PredictionCard, PredictionPair
 from napari_metassl.data.project import Project
 from napari_metassl.data.project_creation import group_channels, read_names
@@ -65,8 +66,10 @@ def model_card(classes: int, **options) -> ModelCard:
 
 def write_pair(folder: Path, classes: int) -> Path:
     folder.mkdir(parents=True)
-    (folder / "card.json").write_text(model_card(classes).model_dump_json())
-    (folder / "supervised.safetensors").write_bytes(b"weights")
+    sums = dict.fromkeys(WEIGHT_FILES, sha256(b"weights").hexdigest())
+    (folder / "card.json").write_text(model_card(classes, sha256=sums).model_dump_json())
+    for file in WEIGHT_FILES:
+        (folder / file).write_bytes(b"weights")
     return folder
 
 
@@ -177,6 +180,8 @@ def test_a_missing_channel_is_said() -> None:
         ({"labels": Path("/nowhere")}, "'/nowhere' does not exist"),
         ({"class_names": ["background", "one"]}, "values from 0 to 2 .* expected 0 to 1"),
         ({"class_names": ["background"]}, "1 class names, expected 2 to 128"),
+        ({"class_names": ["background", "one", "one"]}, "one is empty or comes twice"),
+        ({"class_names": ["background", "one", ""]}, "one is empty or comes twice"),
         ({"class_colors": ["#000000"]}, "1 class_colors for 3"),
         ({"class_colors": ["#000000", "red", "#00ff00"]}, "'red', expected #rrggbb"),
     ],
@@ -194,6 +199,11 @@ def test_files_that_do_not_fit_are_said(data, tmp_path) -> None:
         Project.create(tmp_path / "p", tmp_path / "empty")
     with pytest.raises(ProjectProblem, match="does not exist"):
         Project.create(tmp_path / "p", tmp_path / "nowhere")
+    (tmp_path / "notes.txt").write_text("p1")
+    with pytest.raises(ProjectProblem, match=r"'.*notes.txt' is a file, expected a folder"):
+        Project.create(tmp_path / "p", tmp_path / "notes.txt")
+    with pytest.raises(ProjectProblem, match=r"'.*notes.txt' is a file, expected a new or empty"):
+        make(data, folder=tmp_path / "notes.txt")
     write_label(data / "labels" / "p6.nrrd")
     with pytest.raises(ProjectProblem, match=r"'p6.nrrd' has no image of the same name"):
         make(data)
@@ -308,6 +318,28 @@ def test_pairs_are_copied_in_and_chosen(data, tmp_path) -> None:
     assert Project.open(project.folder).pair_path() is None
 
 
+@pytest.mark.parametrize("file", ["supervised.safetensors", "reference.safetensors"])
+def test_a_damaged_pair_is_not_taken_in(data, tmp_path, file) -> None:
+    project = make(data)
+    outside = write_pair(tmp_path / "outside", 3)
+    (outside / file).write_bytes(b"weight")
+    with pytest.raises(PairProblem, match=f"outside/{file}' was changed after it was saved"):
+        project.add_pair(outside)
+    (outside / file).unlink()
+    with pytest.raises(PairProblem, match=f"The pair has no .*{file}"):
+        project.add_pair(outside)
+    assert project.pairs() == [] and not project.pairs_folder.exists()
+
+
+def test_only_the_files_of_a_pair_are_copied(data, tmp_path) -> None:
+    project = make(data)
+    outside = write_pair(tmp_path / "outside", 3)
+    (outside / "scan.nii").write_bytes(b"a folder may hold more")
+    project.add_pair(outside)
+    copied = {path.name for path in (project.pairs_folder / "outside").iterdir()}
+    assert copied == {"card.json", *WEIGHT_FILES}
+
+
 def test_a_project_without_labels_takes_the_classes_of_its_pair(data, tmp_path) -> None:
     project = make(data, labels=None, labeled=None, validation=())
     project.add_pair(write_pair(tmp_path / "heart", 4))
@@ -318,6 +350,21 @@ def test_a_project_without_labels_takes_the_classes_of_its_pair(data, tmp_path) 
         "part 2",
         "part 3",
     )
+
+
+def test_what_was_painted_keeps_its_classes(data, tmp_path) -> None:
+    names = ("background", "atrium", "ventricle")
+    project = make(data, labels=None, labeled=None, validation=(), class_names=names)
+    project.corrections("p1")  # looking is no edit
+    project.add_pair(write_pair(tmp_path / "four", 4))
+    corrections = project.corrections("p2")
+    corrections.labels[0, 0, 0] = 2
+    corrections.record("paint")
+    with pytest.raises(PairProblem, match="has 4 classes but project 'project' has 3"):
+        project.set_current_pair("four")
+    project.add_pair(write_pair(tmp_path / "three", 3))
+    project.set_current_pair("three")
+    assert Project.open(project.folder).class_names == names
 
 
 def test_training_labels_join_manual_labels_and_corrections(data) -> None:
@@ -352,6 +399,12 @@ def test_a_list_of_names_may_hold_file_names_and_remarks(tmp_path) -> None:
     assert read_names(tmp_path / "list.txt") == ["p1", "p2", "p3"]
     with pytest.raises(ProjectProblem, match="cannot be read"):
         read_names(tmp_path / "nowhere.txt")
+    (tmp_path / "list.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ProjectProblem, match="it is no UTF-8 text"):
+        read_names(tmp_path / "list.txt")
+    (tmp_path / "list.txt").write_text("# none yet\n")
+    with pytest.raises(ProjectProblem, match="holds no name"):
+        read_names(tmp_path / "list.txt")
 
 
 def sample_is_there() -> bool:

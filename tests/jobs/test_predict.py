@@ -52,7 +52,9 @@ def test_second_run_passes_over_what_is_done(trained):
     second = here(trained)
     assert second.result()["already_predicted"] == ["v0", "v4"]
     assert second.result()["predicted"] == ["v1", "v2", "v3", "v5"]
-    assert here(trained, volumes=("v0",), force=True).result()["predicted"] == ["v0"]
+    again = here(trained, volumes=("v0",), force=True)
+    assert again.result()["predicted"] == ["v0"]
+    assert again.snapshot().message.startswith("Predicted 1 volume with pair")
     (trained.prediction_folder("v1") / "prediction.json").write_text("{")
     assert here(trained).result()["predicted"] == ["v1"]
 

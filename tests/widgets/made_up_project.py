@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from napari_metassl.data.geometry import Geometry
-from napari_metassl.data.model_card import ModelCard
+from napari_metassl.data.model_card import WEIGHT_FILES, ModelCard
 from napari_metassl.data.prediction import PredictionCard, PredictionPair
 from napari_metassl.data.project import Project
 from napari_metassl.data.volume_io import write_labels, write_volume
@@ -101,7 +102,7 @@ def set_status(job: Job, status: JobStatus, message: str = "", error: str = "") 
 
 
 def add_pair(project: Project, name: str, thresholds: Any = THRESHOLDS) -> None:
-    """Put the card of a pair into the project; its weights are never read by the window."""
+    """Put a pair into the project; what its weights hold is never read by the window."""
     network = NetworkConfig(architecture="BasicUNet", classes=3)
     card = ModelCard(
         name=name,
@@ -110,8 +111,10 @@ def add_pair(project: Project, name: str, thresholds: Any = THRESHOLDS) -> None:
         reference=network,
         thresholds=thresholds,
         patch_size=(16, 32, 32),
-        sha256={"supervised.safetensors": name, "reference.safetensors": name},
+        sha256=dict.fromkeys(WEIGHT_FILES, sha256(name.encode()).hexdigest()),
     )
     folder = project.pairs_folder / name
     folder.mkdir(parents=True)
+    for file in WEIGHT_FILES:
+        (folder / file).write_bytes(name.encode())
     (folder / "card.json").write_text(card.model_dump_json(), encoding="utf-8")

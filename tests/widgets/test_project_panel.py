@@ -169,7 +169,7 @@ def test_prediction_is_a_job_with_progress_and_cancel(window: Window, project: P
     job.append_progress({"message": "Predicting p5", "fraction": 1.0, "done": ["p5"]})
     wait_until(lambda: window.session.review.prediction is not None)  # shown as it comes
     assert ("regions" in window.viewer.layers and "sites") or window.session.review.sites
-    set_status(job, JobStatus.SUCCEEDED, message="Predicted 1 volumes.")
+    set_status(job, JobStatus.SUCCEEDED, message="Predicted 1 volume.")
     wait_until(lambda: not panel.bar.isVisible())
     assert "Predicted 1" in window.session.notice.text
     assert not window.widget.watcher.timer.isActive()
