@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from napari_metassl.data.corrections import Provenance
 from napari_metassl.data.prediction import Network
 from napari_metassl.data.sites import Site
 from napari_metassl.widgets.review import ListedSite, Review, SiteStatus
@@ -19,15 +20,12 @@ class SiteWalk:
         self.session = session
         self._finished: list[int] = []  # in order, so that undo can go back to the place
         session.act.connect(self._on_act)
+        session.edited.connect(self._on_edited)
         session.events.review.connect(self._finished.clear)
 
     def _on_act(self, action: Action) -> None:
         review = self.session.review
-        if review is None or action in NOT_AT_SITES:
-            return
-        if action is Action.UNDO:
-            if self._finished:
-                self.session.site = self._finished.pop()
+        if review is None or action is Action.UNDO or action in NOT_AT_SITES:
             return
         ranked = review.ranked(self.session.listing)
         site = review.site(self.session.site)
@@ -36,6 +34,20 @@ class SiteWalk:
             self._step(review, ranked, -1 if action is Action.PREVIOUS else +1)
         else:
             self._finish(review, site, action, ranked)
+
+    def _on_edited(self, _voxels: int) -> None:
+        """Go back to a site whose answer was taken back; a stroke taken back leaves the view."""
+        review = self.session.review
+        history = () if review is None else review.corrections.history
+        if review is None or not history or history[-1].action != "undo":
+            return
+        provenance = review.corrections.provenance.reshape(-1)
+        for number in reversed(self._finished):
+            site = review.site(number)
+            if site is not None and (provenance[site.voxels] == Provenance.PREDICTED).any():
+                self._finished.remove(number)
+                self.session.site = number
+                return
 
     def _finish(self, review: Review, site: Site, action: Action, ranked: list[ListedSite]) -> None:
         reach = self.session.reach_mm

@@ -109,6 +109,25 @@ def test_undo_button_returns_to_the_site(window: Window, project: Project) -> No
     assert "Nothing is left" in window.session.notice.text
 
 
+def test_undo_of_a_stroke_leaves_the_view_where_it_is(window: Window, project: Project) -> None:
+    window.open(project.folder)
+    window.key(Qt.Key.Key_N)
+    first = site_at_hand(window)
+    window.key(Qt.Key.Key_W)
+    answered = window.labels.copy()
+    second = site_at_hand(window)
+    click(window.widget.correction_panel.brush.buttons[1])
+    window.drag((-60, 0), (60, 0))
+    assert (window.labels != answered).any()
+    here = window.viewer.dims.current_step, window.viewer.camera.center
+    window.key(Qt.Key.Key_U)
+    np.testing.assert_array_equal(window.labels, answered)
+    assert site_at_hand(window) is second
+    assert (window.viewer.dims.current_step, window.viewer.camera.center) == here
+    window.key(Qt.Key.Key_Z, CONTROL)  # the answer: back to its site, by either key
+    assert not window.labels.any() and site_at_hand(window) is first
+
+
 def test_brush_paints_background_and_takes_back(window: Window, project: Project) -> None:
     window.open(project.folder)
     brush = window.widget.correction_panel.brush
