@@ -58,6 +58,7 @@ class CorrectionPanel(Card):
         self.brush = BrushPicker(session)
         self.body.addWidget(self.brush)
         self.body.addStretch(0)  # takes the room while the list is hidden
+        session.events.project.connect(self._show_empty)
         session.events.review.connect(self.refresh)
         session.events.listing.connect(self.refresh)
         session.events.site.connect(self._enable)
@@ -104,7 +105,8 @@ class CorrectionPanel(Card):
         pair = self.session.project is not None and self.session.project.file.current_pair
         self.predict.setVisible(unpredicted and bool(pair) and not running)
         if review is None:
-            self.empty.setText("Choose a volume on the Project page; its sites are listed here.")
+            missing = "Open a project" if self.session.project is None else "Choose a volume"
+            self.empty.setText(f"{missing} on the Project page; its sites are listed here.")
         elif unpredicted and running:
             self.empty.setText("The prediction is being made; the sites appear when it is done.")
         elif unpredicted and pair:

@@ -85,7 +85,9 @@ class Walk:
     def _move_slider(self) -> None:
         before = self._shares()
         slider = self.widget.regions_panel.all_classes.slider
-        start, stop = (QPoint(int(slider.width() * at), slider.height() // 2) for at in (0.7, 0.5))
+        handle = slider.value() / slider.maximum()  # beside it, a press only moves by a page
+        places = (handle, handle - 0.15)
+        start, stop = (QPoint(int(slider.width() * at), slider.height() // 2) for at in places)
         self._drag(slider, start, stop)
         after = self._shares()
         moved = {f"{name}, adaptive": share for name, share in before.items()}

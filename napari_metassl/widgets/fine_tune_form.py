@@ -84,8 +84,9 @@ class FineTuneForm(Card):
             if not self.name.isModified():
                 self.name.setText(free_name(project))
             self.data.setText(data_sentence(project))
-        elif project is not None:
-            self.data.setText("Choose or import a pair on the Project page first.")
+        else:
+            missing = "Open a project" if project is None else "Choose or import a pair"
+            self.data.setText(f"{missing} on the Project page first.")
         self._enable()
 
     def spec(self) -> FineTuneSpec:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
 
 import pyqtgraph as pg
-from qtpy.QtCore import QSize
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from napari_metassl.widgets.components import label
 from napari_metassl.widgets.theme import Palette
 
 LOSSES = {
@@ -17,6 +19,8 @@ LOSSES = {
     "heterogeneous": ("λ × heterogeneous", "#cc79a7"),
 }
 DICE_COLORS = ("#009e73", "#e69f00", "#56b4e9", "#f0e442", "#d55e00", "#cc79a7")
+BOTTOM_AXIS = 38
+"""Pixels: ticks, and the word below them in full."""
 KEPT = 4000
 """Points drawn at most; of longer trainings every second, fourth ... step."""
 
@@ -39,12 +43,15 @@ class SmallPlot(pg.PlotWidget):
 
 
 class LossPlot(QWidget):
-    """Two small plots, one below the other."""
+    """Two small plots, one below the other, each under the names of its curves."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("plain")
         self.loss, self.dice = SmallPlot(), SmallPlot()
+        self.keys = {plot: label("", wrap=True) for plot in (self.loss, self.dice)}
+        for key in self.keys.values():
+            key.setTextFormat(Qt.TextFormat.RichText)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
@@ -56,13 +63,14 @@ class LossPlot(QWidget):
             plot.hideButtons()
             plot.getPlotItem().setLabel("left", title)
             plot.getAxis("left").setWidth(52)
+            layout.addWidget(self.keys[plot])
             layout.addWidget(plot, 1)
         self.dice.getPlotItem().setLabel("bottom", "step")
+        self.dice.getAxis("bottom").setHeight(BOTTOM_AXIS)
         self.dice.setYRange(0, 1)
         self.dice.setXLink(self.loss)
         self._points: dict[str, tuple[list[float], list[float]]] = {}
         self._curves: dict[str, Any] = {}
-        self._palette: Palette | None = None
 
     def reset(self) -> None:
         """Begin with another training."""
@@ -70,7 +78,7 @@ class LossPlot(QWidget):
         self._curves.clear()
         for plot in (self.loss, self.dice):
             plot.clear()
-            self._legend(plot)
+            self.keys[plot].clear()
 
     def add(self, records: Sequence[Mapping[str, Any]], class_names: Sequence[str]) -> None:
         """Draw what new progress records say."""
@@ -87,20 +95,11 @@ class LossPlot(QWidget):
 
     def use_palette(self, palette: Palette) -> None:
         """Follow the theme."""
-        self._palette = palette
         for plot in (self.loss, self.dice):
             plot.setBackground(palette.card)
             for side in ("left", "bottom"):
                 plot.getAxis(side).setPen(palette.line)
                 plot.getAxis(side).setTextPen(palette.muted)
-            self._legend(plot)
-
-    def _legend(self, plot: Any) -> None:
-        item = plot.getPlotItem()
-        if item.legend is None:
-            item.addLegend(offset=(-4, 4), labelTextSize="8pt")
-        if self._palette is not None:
-            item.legend.setLabelTextColor(self._palette.text)
 
     def _point(self, key: str, step: float, value: float | None) -> None:
         if value is None:
@@ -117,14 +116,21 @@ class LossPlot(QWidget):
         if key in LOSSES:
             name, color = LOSSES[key]
             curve = self.loss.plot(name=name, pen=pg.mkPen(color, width=2))
+            self._name(self.loss, name, color)
         else:
             name, color = _dice_line(key.removeprefix("dice "), class_names)
             pen = pg.mkPen(color, width=3 if name == "mean" else 1.5)
             curve = self.dice.plot(
                 name=name, pen=pen, symbol="o", symbolSize=5, symbolBrush=color, symbolPen=None
             )
+            self._name(self.dice, name, color)
         self._curves[key] = curve
         return curve
+
+    def _name(self, plot: SmallPlot, name: str, color: str) -> None:
+        """Add a curve to the names above its plot; inside, a legend would cover the curves."""
+        shown = f'<span style="color: {color}">━</span>&nbsp;{escape(name).replace(" ", "&nbsp;")}'
+        self.keys[plot].setText(" &nbsp; ".join(filter(None, (self.keys[plot].text(), shown))))
 
 
 def _dice_line(key: str, class_names: Sequence[str]) -> tuple[str, str]:

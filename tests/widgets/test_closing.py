@@ -20,6 +20,10 @@ def test_empty_window_says_what_to_do(viewer: Any) -> None:
     assert welcome.isVisible()
     assert "sample" in welcome.sample.text().lower()
     assert window.session.tab == "project"
+    window.session.tab = "review"
+    assert "Open a project" in window.widget.correction_panel.empty.text()
+    window.session.tab = "fine-tune"
+    assert "Open a project" in window.widget.fine_tune_panel.form.data.text()
     assert len(window.viewer.layers) == 0
     window.close()
 

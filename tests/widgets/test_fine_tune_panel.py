@@ -32,6 +32,9 @@ def paired(project: Project) -> Project:
     return project
 
 
+LOSSES = ("total", "supervised", "heterogeneous")
+
+
 def report(step: int, steps: int = 40, dice: float | None = None) -> dict[str, Any]:
     """What the worker writes after a step."""
     validation = None if dice is None else {"1": dice, "2": dice - 0.05, "mean": dice - 0.025}
@@ -115,6 +118,9 @@ def test_live_curves_then_the_comparison_is_offered(window: Window, paired: Proj
     steps, losses = panel.run.plot._curves["total"].getData()
     assert list(steps) == list(range(1, 11)) and losses[1] == pytest.approx(1.0)
     assert list(panel.run.plot._curves["dice 1"].getData()[0]) == [5, 10]
+    for plot, names in ((panel.run.plot.loss, LOSSES), (panel.run.plot.dice, ("atrium", "mean"))):
+        assert all(name in panel.run.plot.keys[plot].text() for name in names)
+        assert plot.getPlotItem().legend is None  # it would lie over the curves
     assert panel.run.bar.value() == 250 and not panel.comparison.isVisible()
 
     add_pair(paired, "first-ft1")
