@@ -181,13 +181,13 @@ class Corrections:
         """
         journal = self._writable()
         self.record("edit", who=who)
-        taken_back = {edit.undoes for edit in self._edits}
-        for edit in reversed(self._edits):
-            if edit.undoes is None and edit.seq not in taken_back:
-                runs = edit.runs.reversed()
-                self._commit(journal, f"undo {edit.action}", runs, who, undoes=edit.seq)
-                return runs.count
-        return 0
+        standing = _standing(self._edits)
+        if not standing:
+            return 0
+        runs = standing[-1].runs.reversed()
+        action = f"undo {standing[-1].action}"
+        self._commit(journal, action, runs, who, undoes=standing[-1].seq)
+        return runs.count
 
     def as_training_labels(self) -> npt.NDArray[np.int16]:
         """Labels to train on, (Z, Y, X) int16: -1 where nobody said anything."""
@@ -257,6 +257,19 @@ class Corrections:
             # Erased voxels stay as they are: -1 is never predicted.
             provenance[np.take(_TRAINING_LABEL, after) == said] = Provenance.CONFIRMED
         return provenance
+
+
+def _standing(edits: Sequence[EditRecord]) -> list[EditRecord]:
+    """Return the edits that were not taken back, whoever took the others back."""
+    standing: list[EditRecord] = []
+    for edit in edits:
+        if edit.undoes is not None:
+            standing = [before for before in standing if before.seq != edit.undoes]
+        elif edit.action != "undo":
+            standing.append(edit)
+        elif standing:
+            standing.pop()  # the viewer's undo does not say which, but it is the last one
+    return standing
 
 
 def holds_edits(folder: Path, name: str) -> bool:

@@ -11,6 +11,7 @@ from napari.utils.events import Event
 from qtpy.QtCore import QTimer
 
 from napari_metassl.data.corrections import BACKGROUND_MARK
+from napari_metassl.data.edit_journal import EditRecord
 from napari_metassl.widgets.review import Review
 from napari_metassl.widgets.session import Edit, Notice, Session
 from napari_metassl.widgets.theme import BACKGROUND_MARK_ALPHA, BACKGROUND_MARK_COLOR
@@ -19,7 +20,10 @@ Box = tuple[slice, ...]
 
 
 class CorrectionLayer(Labels):
-    """napari's labels layer, which also tells of undo and redo (napari tells of strokes only)."""
+    """napari's labels layer, which also tells of undo and redo (napari tells of strokes only).
+
+    ``undone`` says "undo", "redo", or "undo earlier" where napari itself has no step to take back.
+    """
 
     def __init__(self, data: Any, **kwargs: Any) -> None:
         super().__init__(data, **kwargs)
@@ -32,8 +36,14 @@ class CorrectionLayer(Labels):
 
     def undo(self) -> None:
         """Take the last step back."""
+        what = "undo" if self._undo_history else "undo earlier"
         super().undo()
-        self.events.undone(what="undo")
+        self.events.undone(what=what)
+
+    def can_redo(self, voxels: Any, now: Any, again: Any) -> None:
+        """Let redo give `voxels` the values `again`; napari did not take that step back itself."""
+        indices = np.unravel_index(voxels, self.data.shape)
+        self._redo_history.append([(indices, now, again)])
 
     def redo(self) -> None:
         """Do the last step that was taken back again."""
@@ -105,7 +115,25 @@ class CorrectionWriter:
             self.write()
 
     def _on_undone(self, event: Event) -> None:
-        self.write(event.what)
+        if event.what == "undo earlier":
+            self._undo_earlier()
+        else:
+            self.write(event.what)
+
+    def _undo_earlier(self) -> None:
+        """Take back what napari forgot: edits of before the volume was opened this time."""
+        with self.session.telling():
+            corrections = self.review.corrections
+            changed = corrections.undo_last()
+            if not changed:
+                self.session.notice = Notice("Nothing is left to take back.")
+                return
+            undo = corrections.history[-1]
+            again, now = np.repeat(undo.runs.values[:2], undo.runs.length, axis=1)
+            self.layer.can_redo(undo.runs.voxels, now, again)
+            self.layer.refresh(extent=False)
+            self.session.edited.emit(changed)
+            self.session.notice = Notice(_taken_back(undo, self.review.shape))
 
     def _on_data(self, _event: Event) -> None:
         """Somebody gave the layer another array: take its values over, keep our array."""
@@ -182,6 +210,18 @@ def correction_colormap(class_colors: tuple[str, ...]) -> DirectLabelColormap:
     red, green, blue = (int(BACKGROUND_MARK_COLOR[i : i + 2], 16) / 255 for i in (1, 3, 5))
     colors[BACKGROUND_MARK] = (red, green, blue, BACKGROUND_MARK_ALPHA)
     return DirectLabelColormap(color_dict=colors)
+
+
+def _taken_back(undo: EditRecord, shape: tuple[int, ...]) -> str:
+    """Say what was taken back, and where: it need not be in view."""
+    slices = undo.runs.voxels // (shape[1] * shape[2])
+    low, high = int(slices.min()), int(slices.max())
+    where = f"slice {low}" if low == high else f"slices {low} to {high}"
+    what = undo.action.removeprefix("undo ")
+    return (
+        f"Taken back from before: {what}, {undo.runs.count:,} voxels, {where}. Ctrl+Shift+Z does "
+        "it again."
+    )
 
 
 def _times(shape: tuple[int, ...]) -> str:

@@ -332,14 +332,8 @@ class ReviewLayers:
             self.writer.apply(edit)
 
     def _on_act(self, action: Action) -> None:
-        layer = self.corrections
-        review = self.session.review
-        if action is not Action.UNDO or layer is None or review is None:
-            return
-        before = len(review.corrections.history)
-        layer.undo()
-        if len(review.corrections.history) == before:
-            self.session.notice = Notice("Nothing is left to take back in this session.")
+        if action is Action.UNDO and (layer := self.corrections) is not None:
+            layer.undo()
 
     # -- layers a person takes out by hand
 

@@ -39,7 +39,7 @@ class SiteWalk:
         """Go back to a site whose answer was taken back; a stroke taken back leaves the view."""
         review = self.session.review
         history = () if review is None else review.corrections.history
-        if review is None or not history or history[-1].action != "undo":
+        if review is None or not history or not history[-1].action.startswith("undo"):
             return
         provenance = review.corrections.provenance.reshape(-1)
         for number in reversed(self._finished):

@@ -111,6 +111,16 @@ def test_any_sequence_of_edits_comes_back_and_can_be_undone(edits, tmp_path_fact
     corrections.close()
 
 
+def test_undo_passes_over_what_the_viewer_took_back_itself(tmp_path) -> None:
+    with Corrections.open(tmp_path, "p", SHAPE) as corrections:
+        for action, value in (("paint", 1), ("paint", 2), ("undo", 1), ("redo", 2), ("undo", 1)):
+            corrections.labels[0, 0, 0] = value
+            corrections.record(action)
+        assert corrections.undo_last() == 1  # the first stroke: the second one is undone already
+        assert corrections.labels[0, 0, 0] == 0
+        assert corrections.undo_last() == 0
+
+
 def test_what_was_not_recorded_is_recorded_on_closing(tmp_path) -> None:
     corrections = Corrections.open(tmp_path, "p", SHAPE)
     corrections.labels[0, 0, 0] = 3

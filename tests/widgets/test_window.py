@@ -12,6 +12,8 @@ from window_driver import Window, click, wait_until
 
 from napari_metassl.data.project import Project
 
+CONTROL, NONE = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.NoModifier
+
 
 def test_opening_shows_layers_in_mm_with_the_corrections_on_top(
     window: Window, project: Project
@@ -55,6 +57,35 @@ def test_paint_switch_volume_close_and_reopen(
     click(window.widget.volume_bar.previous)
     window.wait()
     np.testing.assert_array_equal(viewer.layers["corrections"].data, painted)
+
+
+def test_undo_reaches_back_before_the_volume_was_opened(window: Window, project: Project) -> None:
+    window.open(project.folder)
+    window.viewer.layers["corrections"].mode = "paint"
+    states = [window.labels.copy()]
+    for y in (-40, 40):
+        window.drag((-60, y), (60, y))
+        states.append(window.labels.copy())
+    window.session.volume = "p4"
+    window.wait()
+    window.session.volume = "p3"
+    window.wait()
+    window.viewer.layers["corrections"].mode = "paint"
+    window.drag((-60, 0), (60, 0))
+    latest = window.labels.copy()
+    for key, modifier in ((Qt.Key.Key_U, NONE), (Qt.Key.Key_Z, CONTROL), (Qt.Key.Key_U, NONE)):
+        window.key(key, modifier)
+        np.testing.assert_array_equal(window.labels, states.pop())
+    assert "Taken back from before: paint" in window.session.notice.text
+    window.key(Qt.Key.Key_U)
+    assert "Nothing is left" in window.session.notice.text and not window.labels.any()
+    for _ in range(3):
+        window.key(Qt.Key.Key_Z, CONTROL | Qt.KeyboardModifier.ShiftModifier)
+    np.testing.assert_array_equal(window.labels, latest)
+    window.key(Qt.Key.Key_U)
+    seen = Project.open(project.folder).corrections("p3", writable=False)
+    np.testing.assert_array_equal(seen.labels, window.labels)
+    assert 0 < (seen.labels > 0).sum() < (latest > 0).sum()
 
 
 def test_volume_without_prediction_can_be_painted(window: Window, project: Project) -> None:
