@@ -186,14 +186,15 @@ def _check_grids(name: str, paths: Sequence[Path]) -> None:
     first = read_geometry(paths[0])
     for path in paths[1:]:
         other = read_geometry(path)
+        file = f"'{path.parent.name}/{path.name}'"  # a label is named like its image
         if other.shape != first.shape:
             raise ProjectProblem(
-                f"'{path.name}' has shape {other.shape} but volume '{name}' has {first.shape}. "
+                f"{file} has shape {other.shape} but volume '{name}' has {first.shape}. "
                 "Resample it to the volume's grid first."
             )
         if not first.same_grid(other):
             raise ProjectProblem(
-                f"'{path.name}' has the shape of volume '{name}' but lies elsewhere in space. "
+                f"{file} has the shape of volume '{name}' but lies elsewhere in space. "
                 "Resample it to the volume's grid first."
             )
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from napari_metassl.jobs.job import Job, JobSnapshot
 
 Role = Literal["labeled", "validation", "unlabeled"]
+SHOWN_REGIONS = frozenset({Region.US, Region.DC, Region.DS})
+"""As in the review: UC is most of every volume and would hide the image."""
 
 
 def labeled_phantoms() -> list[LayerTuple]:
@@ -164,5 +166,5 @@ def _predicted_layers(project: Project, name: str) -> list[LayerTuple]:
             confidence, colormap=CONFIDENCE_COLORMAP, contrast_limits=(0.5, 1.0), visible=False
         ),
         labels_layer(merged, colormap=class_colormap(project.class_colors)),
-        labels_layer(regions, colormap=region_colormap(frozenset(Region)), opacity=0.5),
+        labels_layer(regions, colormap=region_colormap(SHOWN_REGIONS), opacity=0.5),
     ]

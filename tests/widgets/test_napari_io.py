@@ -21,6 +21,7 @@ from napari_metassl.data.file_checks import FileNote
 from napari_metassl.data.geometry import Geometry
 from napari_metassl.data.sample import sample_data_path
 from napari_metassl.errors import FileProblem
+from napari_metassl.method.region import Region
 from napari_metassl.widgets.napari_io import contrast_limits, get_reader
 
 MANIFEST = Path(napari_metassl.__file__).parent / "napari.yaml"
@@ -248,6 +249,8 @@ def test_the_predicted_phantom_is_predicted_once(viewer, tmp_path, monkeypatch):
     assert len(np.unique(prediction.data)) > 1
     assert 0.2 < confidence.data.max() <= 1
     assert set(np.unique(regions.data)) <= {1, 2, 3, 4}
+    shown = {r for r in Region if regions.colormap.map(int(r))[3] > 0}
+    assert shown == {Region.US, Region.DC, Region.DS}  # UC would hide the image
     (project,) = tmp_path.iterdir()
     jobs = list((project / "jobs").iterdir())
     viewer.layers.clear()
