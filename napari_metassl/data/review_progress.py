@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
-from napari_metassl.data.corrections import Corrections, Provenance, journal_path
+from napari_metassl.data.corrections import Corrections, Provenance, holds_edits, journal_path
 from napari_metassl.data.label_errors import LabelError, find_label_errors
 from napari_metassl.data.project import Project
 from napari_metassl.data.sites import SiteIndex
@@ -54,13 +54,10 @@ class ReviewProgress(BaseModel, frozen=True):
 
 def last_edited(project: Project, name: str) -> datetime | None:
     """When a person last changed the volume; None if nobody has."""
-    path = journal_path(project.corrections_folder, name)
-    try:
-        with path.open("rb") as journal:  # the first line says whose it is, and is no edit
-            has_edits = bool(journal.readline()) and bool(journal.readline())
-        return datetime.fromtimestamp(path.stat().st_mtime, UTC) if has_edits else None
-    except OSError:
+    folder = project.corrections_folder
+    if not holds_edits(folder, name):
         return None
+    return datetime.fromtimestamp(journal_path(folder, name).stat().st_mtime, UTC)
 
 
 def read_progress(project: Project, name: str) -> ReviewProgress | None:
