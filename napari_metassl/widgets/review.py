@@ -14,8 +14,10 @@ from napari_metassl.data.corrections import BACKGROUND_MARK, Corrections, Proven
 from napari_metassl.data.label_errors import LabelError, find_label_errors
 from napari_metassl.data.prediction import CODE_CONFIDENCE, Network, PredictionPair
 from napari_metassl.data.project import Project
+from napari_metassl.data.proposal import Proposal, Source, propose, reach_of
 from napari_metassl.data.quadripartition import Quadripartition
 from napari_metassl.data.sites import Site, SiteIndex, site_neighbourhood
+from napari_metassl.data.surroundings import Surroundings
 from napari_metassl.data.table_view import TableView
 from napari_metassl.data.volume import Volume
 from napari_metassl.errors import ProjectProblem
@@ -195,13 +197,23 @@ class Review:
             return SiteStatus.SKIPPED if number in self.skipped else SiteStatus.OPEN
         return SiteStatus.CORRECTED if corrected else SiteStatus.CONFIRMED
 
-    def take(self, site: Site, network: int, reach_mm: float) -> tuple[Flat, Bytes]:
-        """Voxels and values that give a site one network's label; what lies around is confirmed."""
-        assert self.prediction is not None
-        own = self.prediction.label_view(network)[self._indices(site.voxels)]
+    def surroundings(self, site: Site, reach_mm: float) -> Surroundings:
+        """Cut out what is known around a site."""
+        assert self.quadripartition is not None
+        images = [image.data for image in self.images]
+        labels = self.corrections.labels
+        return Surroundings.of(site, self.quadripartition, images, labels, reach_mm)
+
+    def propose(self, site: Site, source: Source, grow_mm: float) -> Proposal:
+        """Make a proposal for a site as things stand now."""
+        return propose(self.surroundings(site, reach_of(source, grow_mm)), source, grow_mm)
+
+    def accept(self, site: Site, proposal: Proposal, reach_mm: float) -> tuple[Flat, Bytes]:
+        """Voxels and values that make a proposal true; what lies around the site is confirmed."""
         around = self._untouched_around(site, reach_mm)
-        voxels = np.concatenate([site.voxels, around])
-        return voxels, as_marks(np.concatenate([own, self._merged_at(around)]))
+        around = np.setdiff1d(around, proposal.voxels, assume_unique=True)
+        voxels = np.concatenate([proposal.voxels, around])
+        return voxels, as_marks(np.concatenate([proposal.labels, self._merged_at(around)]))
 
     def confirm(self, site: Site, reach_mm: float) -> tuple[Flat, Bytes]:
         """Voxels and values that confirm a site as predicted, except what was said already."""

@@ -16,6 +16,7 @@ from pydantic import ConfigDict, InstanceOf
 
 from napari_metassl.data.label_errors import LabelError
 from napari_metassl.data.project import Project
+from napari_metassl.data.proposal import Proposal, Source
 from napari_metassl.data.quadripartition import Reference
 from napari_metassl.data.volume_queue import VolumeQueue, worst_unlabeled
 from napari_metassl.errors import MetaSSLError
@@ -23,6 +24,7 @@ from napari_metassl.jobs.job import JobSnapshot
 from napari_metassl.jobs.specs import FineTuneSpec
 from napari_metassl.method.region import Region
 from napari_metassl.widgets.review import Listing, Review
+from napari_metassl.widgets.tool import Tool
 
 Thresholds = tuple[tuple[float, ...], ...]
 """Rows: supervised (A) and reference (B) network; columns: classes."""
@@ -37,9 +39,15 @@ class Action(StrEnum):
     PREVIOUS = "previous site"
     TAKE_A = "take A's label"
     TAKE_B = "take B's label"
+    TAKE_IMAGE = "follow the image"
     CONFIRM = "confirm as predicted"
     SKIP = "skip"
     UNDO = "undo"
+    SHOW_A = "outline A's label"
+    SHOW_B = "outline B's label"
+    SHOW_IMAGE = "outline the image's"
+    GROW = "grow the proposal"
+    SHRINK = "shrink the proposal"
     HELP = "help"
     NEXT_VOLUME = "next volume"
     PREVIOUS_VOLUME = "volume before"
@@ -50,14 +58,20 @@ KEYS: dict[Action, str] = {
     Action.PREVIOUS: "J",
     Action.TAKE_A: "Q",
     Action.TAKE_B: "W",
+    Action.TAKE_IMAGE: "Y",
     Action.CONFIRM: "K",
     Action.SKIP: "G",
     Action.UNDO: "U",
+    Action.SHOW_A: "Shift-Q",
+    Action.SHOW_B: "Shift-W",
+    Action.SHOW_IMAGE: "Shift-Y",
+    Action.GROW: ".",
+    Action.SHRINK: ",",
     Action.HELP: "H",
     Action.NEXT_VOLUME: "Shift-N",
     Action.PREVIOUS_VOLUME: "Shift-J",
 }
-"""Letters that napari leaves free while a labels layer is active."""
+"""Keys that napari leaves free while a labels layer is active."""
 
 
 @dataclass(frozen=True)
@@ -120,8 +134,16 @@ class Session(EventedModel):
         How far around a site its other voxels count as seen when it is finished.
     go_on
         Whether finishing a site goes to the next open one by itself.
+    proposed
+        Whose proposal for the site at hand is outlined.
+    grow_mm
+        How much farther than usual proposals for the site at hand reach; below 0, less far.
+    proposal
+        The one outlined; None while it is being made.
     brush
         Value the brush paints: a class, `BACKGROUND_MARK` or `ERASER`.
+    ball
+        Whether the brush paints a ball of radius ``ball_mm`` through the slices.
     training_id
         Id of the training whose progress and result are on display.
     tab
@@ -144,7 +166,12 @@ class Session(EventedModel):
     listing: InstanceOf[Listing] = Listing()
     reach_mm: float = 3.0
     go_on: bool = True
+    proposed: Source = Source.IMAGE
+    grow_mm: float = 0.0
+    proposal: InstanceOf[Proposal] | None = None
     brush: int = 1
+    ball: bool = False
+    ball_mm: float = 5.0
     tab: Literal["project", "review", "fine-tune"] = "project"
     notice: InstanceOf[Notice] | None = None
     prediction_job: InstanceOf[JobSnapshot] | None = None
@@ -156,6 +183,8 @@ class Session(EventedModel):
     """Thresholds or reference have been applied to the regions."""
     act: ClassVar[Signal] = Signal(Action)
     """A person asks for an action at the site at hand."""
+    use: ClassVar[Signal] = Signal(Tool)
+    """A person uses a tool, with what the brush paints."""
     edit: ClassVar[Signal] = Signal(Edit)
     """An edit to be made through the corrections layer."""
     edited: ClassVar[Signal] = Signal(int)

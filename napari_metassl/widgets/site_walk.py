@@ -5,12 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from napari_metassl.data.corrections import Provenance
-from napari_metassl.data.prediction import Network
+from napari_metassl.data.proposal import Source
 from napari_metassl.data.sites import Site
 from napari_metassl.widgets.review import ListedSite, Review, SiteStatus
 from napari_metassl.widgets.session import Action, Edit, Notice, Session
 
-NOT_AT_SITES = (Action.HELP, Action.NEXT_VOLUME, Action.PREVIOUS_VOLUME)
+TAKEN = {
+    Action.TAKE_A: Source.A,
+    Action.TAKE_B: Source.B,
+    Action.TAKE_IMAGE: Source.IMAGE,
+}
+WALKING = {Action.NEXT, Action.PREVIOUS, Action.CONFIRM, Action.SKIP, *TAKEN}
 
 
 class SiteWalk:
@@ -25,7 +30,7 @@ class SiteWalk:
 
     def _on_act(self, action: Action) -> None:
         review = self.session.review
-        if review is None or action is Action.UNDO or action in NOT_AT_SITES:
+        if review is None or action not in WALKING:
             return
         ranked = review.ranked(self.session.listing)
         site = review.site(self.session.site)
@@ -59,8 +64,8 @@ class SiteWalk:
             if action is Action.CONFIRM:
                 voxels, values = review.confirm(site, reach)
             else:
-                network = Network.SUPERVISED if action is Action.TAKE_A else Network.REFERENCE
-                voxels, values = review.take(site, network, reach)
+                proposal = review.propose(site, TAKEN[action], self.session.grow_mm)
+                voxels, values = review.accept(site, proposal, reach)
             before = len(review.corrections.history)
             self.session.edit.emit(Edit(str(action), voxels, values))
             if len(review.corrections.history) > before:
