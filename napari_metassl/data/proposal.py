@@ -75,11 +75,13 @@ def propose(around: Surroundings, source: Source, grow_mm: float = 0.0) -> Propo
     grow_mm
         A network's label is given to the voxels of the site, and up to `grow_mm` around it where
         the pair is not sure; below 0, only to voxels deeper within the site than that. The
-        proposal that follows the image reaches so much farther than `IMAGE_REACH_MM`.
+        proposal that follows the image reaches so much farther than `IMAGE_REACH_MM`; it changes
+        nothing where a person has decided about every voxel of the site.
     """
     reach = reach_of(source, grow_mm)
     if source is Source.IMAGE:
-        proposed = _following_image(around, reach)
+        finished = bool(around.touched[tuple(around.site_places)].all())
+        proposed = around.shown if finished else _following_image(around, reach)
     else:
         own = around.own[Network.SUPERVISED if source is Source.A else Network.REFERENCE]
         proposed = _carried_outward(around, own, reach) if grow_mm >= 0 else around.shown.copy()

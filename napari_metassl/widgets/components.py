@@ -62,7 +62,8 @@ class KeyButton(QPushButton):
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         ink = self.palette().color(self.foregroundRole())
         ink.setAlphaF(0.75 if self.isEnabled() else 0.3)
-        cap = QRectF(self.width() - 25.5, (self.height() - 17) / 2, 18, 17)
+        width = 18 if len(self.key) == 1 else 24
+        cap = QRectF(self.width() - width - 7.5, (self.height() - 17) / 2, width, 17)
         painter.setPen(QPen(ink, 1))
         painter.drawRoundedRect(cap, 3, 3)
         font = self.font()
@@ -70,6 +71,13 @@ class KeyButton(QPushButton):
         painter.setFont(font)
         painter.drawText(cap, Qt.AlignmentFlag.AlignCenter, self.key)
         painter.end()
+
+
+def key_text(key: str) -> str:
+    """Return a key of napari's as it stands on the keyboard: "Shift-Left" is "⇧←"."""
+    for word, sign in (("Shift-", "⇧"), ("Left", "←"), ("Right", "→")):
+        key = key.replace(word, sign)
+    return key
 
 
 def row(*widgets: QWidget, spacing: int = 6) -> QHBoxLayout:

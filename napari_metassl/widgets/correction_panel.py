@@ -15,6 +15,8 @@ from qtpy.QtWidgets import (
 
 from napari_metassl.widgets.brush_picker import BrushPicker
 from napari_metassl.widgets.components import Card, KeyButton, button, label, row
+from napari_metassl.widgets.edit_tools import EditTools
+from napari_metassl.widgets.proposal_row import ProposalRow
 from napari_metassl.widgets.session import KEYS, Action, Session
 from napari_metassl.widgets.site_list import SiteList
 from napari_metassl.widgets.theme import Palette
@@ -24,6 +26,10 @@ BUTTONS: dict[Action, tuple[str, str]] = {
     Action.NEXT: ("Next ▶", "Go to the next site; Ctrl+click in the image chooses the one there"),
     Action.TAKE_A: ("Take A", "Give the site network A's label; around it, confirm what you saw"),
     Action.TAKE_B: ("Take B", "Give the site network B's label; around it, confirm what you saw"),
+    Action.TAKE_IMAGE: (
+        "Image",
+        "Give the site, and unsure voxels around it, the label that follows the image",
+    ),
     Action.CONFIRM: ("Confirm", "Leave the site as predicted, and say that you saw it"),
     Action.SKIP: ("Skip", "Put the site aside for now"),
     Action.UNDO: ("Undo", "Take the last correction back, as Ctrl+Z on the corrections layer does"),
@@ -54,9 +60,13 @@ class CorrectionPanel(Card):
         self.predict = button("Predict this volume", self._predict, tone="primary")
         self.body.addWidget(self.predict)
         self.body.addLayout(self._actions())
+        self.proposal = ProposalRow(session)
+        self.body.addWidget(self.proposal)
         self.body.addLayout(self._reach_row())
         self.brush = BrushPicker(session)
         self.body.addWidget(self.brush)
+        self.tools = EditTools(session)
+        self.body.addWidget(self.tools)
         self.body.addStretch(0)  # takes the room while the list is hidden
         session.events.project.connect(self._show_empty)
         session.events.review.connect(self.refresh)
@@ -93,6 +103,7 @@ class CorrectionPanel(Card):
             else:
                 widget.setEnabled(listed and chosen)
         self.brush.setEnabled(review is not None)
+        self.tools.setEnabled(review is not None)
 
     def _show_empty(self) -> None:
         review, job = self.session.review, self.session.prediction_job
@@ -103,6 +114,7 @@ class CorrectionPanel(Card):
         self.empty.setVisible(not listed)
         unpredicted = review is not None and review.prediction is None
         pair = self.session.project is not None and self.session.project.file.current_pair
+        self.proposal.setVisible(listed)
         self.predict.setVisible(unpredicted and bool(pair) and not running)
         if review is None:
             missing = "Open a project" if self.session.project is None else "Choose a volume"
@@ -135,18 +147,19 @@ class CorrectionPanel(Card):
         grid = QGridLayout()
         grid.setSpacing(5)
         places = (
-            (Action.PREVIOUS, 0, 0), (Action.NEXT, 0, 1), (Action.SKIP, 0, 2),
-            (Action.TAKE_A, 1, 0), (Action.TAKE_B, 1, 1), (Action.CONFIRM, 1, 2),
+            (Action.PREVIOUS, 0, 0, 4), (Action.NEXT, 0, 4, 4), (Action.SKIP, 0, 8, 4),
+            (Action.TAKE_A, 1, 0, 3), (Action.TAKE_B, 1, 3, 3), (Action.TAKE_IMAGE, 1, 6, 3),
+            (Action.CONFIRM, 1, 9, 3),
         )  # fmt: skip
-        for action, line, column in places:
-            grid.addWidget(self._button(action), line, column)
-        for column in range(3):
+        for action, line, column, width in places:
+            grid.addWidget(self._button(action), line, column, 1, width)
+        for column in range(12):
             grid.setColumnStretch(column, 1)
         return grid
 
     def _button(self, action: Action) -> KeyButton:
         text, tip = BUTTONS[action]
-        primary = action in (Action.TAKE_A, Action.TAKE_B, Action.CONFIRM)
+        primary = action in (Action.TAKE_A, Action.TAKE_B, Action.TAKE_IMAGE, Action.CONFIRM)
         made = button(
             text,
             lambda: self.session.act.emit(action),

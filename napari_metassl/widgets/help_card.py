@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from qtpy.QtWidgets import QGridLayout, QWidget
 
-from napari_metassl.widgets.components import Card, label
+from napari_metassl.widgets.components import Card, key_text, label
 from napari_metassl.widgets.session import KEYS
+from napari_metassl.widgets.tool import TOOL_KEYS
 
 NAPARI_KEYS = {
     "P": "paint brush",
@@ -29,8 +30,9 @@ class HelpCard(Card):
         grid = QGridLayout()
         grid.setHorizontalSpacing(8)
         grid.setVerticalSpacing(2)
-        keys = {key: str(action) for action, key in KEYS.items()}
-        for column, listed in enumerate((keys, NAPARI_KEYS)):
+        keys = {key_text(key): str(action) for action, key in KEYS.items()}
+        tools = {key_text(key): str(tool) for tool, key in TOOL_KEYS.items()}
+        for column, listed in enumerate((keys, tools | NAPARI_KEYS)):
             for line, (key, text) in enumerate(listed.items()):
                 grid.addWidget(label(key, "title"), line, 2 * column)
                 grid.addWidget(label(text, "muted"), line, 2 * column + 1)

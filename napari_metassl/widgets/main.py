@@ -10,6 +10,7 @@ from napari.utils.events import Event
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import QMainWindow, QProgressBar, QTabWidget, QVBoxLayout, QWidget
 
+from napari_metassl.widgets.ball_brush import BallBrush
 from napari_metassl.widgets.camera import SiteCamera
 from napari_metassl.widgets.components import PageScroll, page
 from napari_metassl.widgets.correction_panel import CorrectionPanel
@@ -20,6 +21,8 @@ from napari_metassl.widgets.label_error_view import LabelErrorView
 from napari_metassl.widgets.layers import ReviewLayers
 from napari_metassl.widgets.message_bar import MessageBar
 from napari_metassl.widgets.project_panel import ProjectPanel
+from napari_metassl.widgets.proposal_outline import ProposalOutline
+from napari_metassl.widgets.proposing import Proposing
 from napari_metassl.widgets.queue_loader import QueueLoader
 from napari_metassl.widgets.regions_panel import RegionsPanel
 from napari_metassl.widgets.review_loader import ReviewLoader
@@ -28,6 +31,8 @@ from napari_metassl.widgets.site_outline import SiteOutline
 from napari_metassl.widgets.site_pick import SitePick
 from napari_metassl.widgets.site_walk import SiteWalk
 from napari_metassl.widgets.theme import palette_of, stylesheet
+from napari_metassl.widgets.tool import TOOL_KEYS
+from napari_metassl.widgets.tool_bench import ToolBench
 from napari_metassl.widgets.volume_bar import VolumeBar
 from napari_metassl.widgets.volume_walk import VolumeWalk
 
@@ -60,6 +65,10 @@ class MetaSSLWidget(QWidget):
         self.outline = SiteOutline(napari_viewer, self.session)
         self.camera = SiteCamera(napari_viewer, self.session)
         self.pick = SitePick(napari_viewer, self.session, self.camera)
+        self.proposing = Proposing(self.session, self)
+        self.proposal_outline = ProposalOutline(napari_viewer, self.session)
+        self.ball = BallBrush(self.session, self.layers)
+        self.bench = ToolBench(napari_viewer, self.session)
         self.loader = ReviewLoader(self.session, self)
         self.queue_loader = QueueLoader(self.session, self)
         self.watcher = JobWatcher(self.session, executor, self)
@@ -91,7 +100,9 @@ class MetaSSLWidget(QWidget):
         self.viewer.events.theme.disconnect(self._use_theme)
         self.pick.close()
         self.camera.close()
-        self.outline.close()
+        self.proposing.close()
+        for part in (self.bench, self.ball, self.proposal_outline, self.outline):
+            part.close()
         self.layers.close()
         self.session.set_project(None)
         if self._window is not None:
@@ -142,9 +153,13 @@ class MetaSSLWidget(QWidget):
             self.viewer.bind_key(
                 key, lambda _viewer, action=action: self.session.act.emit(action), overwrite=True
             )
+        for tool, key in TOOL_KEYS.items():
+            self.viewer.bind_key(
+                key, lambda _viewer, tool=tool: self.session.use.emit(tool), overwrite=True
+            )
 
     def _unbind_keys(self) -> None:
-        for key in KEYS.values():
+        for key in (*KEYS.values(), *TOOL_KEYS.values()):
             self.viewer.bind_key(key, None, overwrite=True)
 
     def _use_theme(self, _event: Event | None = None) -> None:

@@ -5,91 +5,100 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from napari.layers import Labels
-from napari.utils.colormaps import DirectLabelColormap
+import numpy.typing as npt
+from napari.layers import Vectors
 from napari.utils.events import Event
 from napari.viewer import Viewer
 
-from napari_metassl.data.corrections import BACKGROUND_MARK
+from napari_metassl.data.outline import outline
 from napari_metassl.data.proposal import Proposal
-from napari_metassl.widgets.review import Review, as_marks
+from napari_metassl.widgets.review import Review
 from napari_metassl.widgets.session import Session
 from napari_metassl.widgets.theme import PROPOSED_BACKGROUND_COLOR
 
 NAME = "proposal"
+WIDTH = 0.35
+"""Of the lines, as a part of the finest voxel side: a change of one voxel has an inside."""
 
 
 class ProposalOutline:
-    """One small labels layer, as large as the box around what would change."""
+    """Lines around what would change, in a layer of vectors: they are thinner than a voxel."""
 
     def __init__(self, viewer: Viewer, session: Session) -> None:
         self.viewer = viewer
         self.session = session
-        self.layer: Labels | None = None
-        session.events.proposal.connect(self._on_proposal)
+        self.layer: Vectors | None = None
+        session.events.proposal.connect(self._draw)
         viewer.layers.events.removed.connect(self._on_removed)
+        viewer.dims.events.order.connect(self._draw_again)
 
     def close(self) -> None:
         """Take the layer out and listen no more."""
-        self.session.events.proposal.disconnect(self._on_proposal)
+        self.session.events.proposal.disconnect(self._draw)
         self.viewer.layers.events.removed.disconnect(self._on_removed)
+        self.viewer.dims.events.order.disconnect(self._draw_again)
         if self.layer is not None:
             self.viewer.layers.remove(self.layer)
         self.layer = None
 
-    def _on_proposal(self, proposal: Proposal | None) -> None:
-        review = self.session.review
-        if review is not None and proposal is not None and proposal.changed.any():
-            self._show(review, *changes(proposal, review))
-        elif self.layer is not None:
-            self.layer.visible = False
+    def _draw_again(self, _event: Event) -> None:
+        self._draw()
 
-    def _show(self, review: Review, data: np.ndarray[Any, Any], place: dict[str, Any]) -> None:
-        colors = proposal_colormap(review.class_colors)
+    def _draw(self) -> None:
+        review, proposal = self.session.review, self.session.proposal
+        if review is None or proposal is None or not proposal.changed.any():
+            if self.layer is not None:
+                self.layer.visible = False
+            return
+        # In slices of the axis the view is perpendicular to; in 3D those of the last such axis.
+        lines, classes = lines_of(proposal, review, int(self.viewer.dims.order[0]))
+        colors = np.array((PROPOSED_BACKGROUND_COLOR, *review.class_colors[1:]))[classes]
+        self._show(lines, colors, review)
+
+    def _show(self, lines: npt.NDArray[np.float64], colors: Any, review: Review) -> None:
         if self.layer is None:
-            active = self.viewer.layers.selection.active
-            self.layer = Labels(
-                data,
-                name=NAME,
-                colormap=colors,
-                opacity=1.0,
-                units=("mm",) * 3,
-                axis_labels=("z", "y", "x"),
-                **place,
-            )
-            self.layer.contour = 1
-            self.viewer.add_layer(self.layer)
-            self.viewer.layers.selection.active = active
+            self.layer = self._add(lines, review)
         else:
-            self.layer.data = data
-            self.layer.colormap = colors
-            self.layer.scale, self.layer.translate = place["scale"], place["translate"]
-            self.layer.visible = True
-        self.layer.editable = False
+            self.layer.visible = True  # first: a hidden layer does not look at its new data
+            self.layer.data = lines
+            geometry = review.images[0].geometry
+            self.layer.scale, self.layer.translate = geometry.spacing, geometry.origin
+        self.layer.edge_color = colors
         layers = self.viewer.layers
         if self.layer not in layers[-2:]:  # the outline of the site may lie above it
             layers.move(layers.index(self.layer), len(layers))
+
+    def _add(self, lines: npt.NDArray[np.float64], review: Review) -> Vectors:
+        active = self.viewer.layers.selection.active
+        geometry = review.images[0].geometry
+        layer = Vectors(
+            lines,
+            name=NAME,
+            vector_style="line",
+            edge_width=WIDTH,
+            opacity=1.0,
+            scale=geometry.spacing,
+            translate=geometry.origin,
+            units=("mm",) * 3,
+            axis_labels=("z", "y", "x"),
+        )
+        self.viewer.add_layer(layer)
+        self.viewer.layers.selection.active = active
+        return layer
 
     def _on_removed(self, event: Event) -> None:
         if event.value is self.layer:
             self.layer = None  # it comes back with the next proposal
 
 
-def changes(proposal: Proposal, review: Review) -> tuple[np.ndarray[Any, Any], dict[str, Any]]:
-    """Return what voxels would become, 0 where nothing changes, and where the array lies."""
+def lines_of(
+    proposal: Proposal, review: Review, axis: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.intp]]:
+    """Lines around the voxels that would change, in voxels of the volume, and their new classes."""
     places = np.stack(np.unravel_index(proposal.voxels[proposal.changed], review.shape))
-    low = np.maximum(places.min(axis=1) - 1, 0)  # a rim, or the outline would be open there
-    high = np.minimum(places.max(axis=1) + 2, review.shape)
-    data = np.zeros(high - low, np.uint8)
-    data[tuple(places - low[:, None])] = as_marks(proposal.labels[proposal.changed])
-    geometry = review.images[0].geometry
-    spacing, origin = np.asarray(geometry.spacing), np.asarray(geometry.origin)
-    return data, {"scale": tuple(spacing), "translate": tuple(origin + spacing * low)}
-
-
-def proposal_colormap(class_colors: tuple[str, ...]) -> DirectLabelColormap:
-    """Class colours, and one of its own for what would become background."""
-    colors: dict[int | None, str] = {None: "transparent", 0: "transparent"}
-    colors |= {k: color for k, color in enumerate(class_colors) if k > 0}
-    colors[BACKGROUND_MARK] = PROPOSED_BACKGROUND_COLOR
-    return DirectLabelColormap(color_dict=colors)
+    low = places.min(axis=1)
+    inside = np.zeros(places.max(axis=1) - low + 1, np.int16)
+    inside[tuple(places - low[:, None])] = proposal.labels[proposal.changed].astype(np.int16) + 1
+    lines, values = outline(inside, axis)
+    lines[:, 0] += low
+    return lines, values.astype(np.intp) - 1

@@ -11,6 +11,7 @@ BACKGROUND_MARK_COLOR = "#f0f0f0"  # "a person says: background"; near white on 
 BACKGROUND_MARK_ALPHA = 0.3  # what is confirmed around a site must not hide the image
 SITE_COLOR = "#ffffff"
 SITE_BODY_COLOR = "#a6ff00"  # in 3D, where the image is white and the regions are orange
+PROPOSED_BACKGROUND_COLOR = "#ff8cff"  # bright orchid: neither a region nor a class has it
 CONFIDENCE_COLORMAP = "viridis"  # even steps in lightness, also for colour-blind people
 
 

@@ -9,10 +9,10 @@ class Tool(StrEnum):
     """What can be done with the class the brush paints, by button or key."""
 
     BALL = "3D ball brush"
-    INTERPOLATE = "fill between painted slices"
+    INTERPOLATE = "fill between slices"
     SMOOTH = "smooth near the site"
-    COPY_BEFORE = "copy from the slice before"
-    COPY_AFTER = "copy from the slice after"
+    COPY_BEFORE = "copy slice before"
+    COPY_AFTER = "copy slice after"
 
 
 TOOL_KEYS: dict[Tool, str] = {

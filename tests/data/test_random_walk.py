@@ -25,9 +25,7 @@ def test_it_is_the_random_walker_of_scikit_image_on_cubes(seed):
     image, seeds = noisy_steps(seed)
     ours = random_walk(image, seeds, CUBE, beta=2.0)
     # There the exponent is -beta / (10 std) times the square of the difference.
-    theirs = random_walker(
-        (image[0] / image.std()), seeds.copy(), beta=20.0, mode="cg_j", tol=1e-6
-    )
+    theirs = random_walker((image[0] / image.std()), seeds.copy(), beta=20.0, mode="cg_j", tol=1e-6)
     assert (ours == theirs).mean() > 0.995
 
 
