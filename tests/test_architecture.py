@@ -21,6 +21,7 @@ TORCH_FREE = (
     "napari_metassl.data.prediction",
     "napari_metassl.data.quadripartition",
     "napari_metassl.data.sites",
+    "napari_metassl.data.proposal",
     "napari_metassl.data.corrections",
     "napari_metassl.data.project",
     "napari_metassl.data.volume_queue",

@@ -21,6 +21,8 @@ from napari_metassl.data.surroundings import Surroundings
 
 IMAGE_REACH_MM = 6.0
 """So far from the site the proposal that follows the image may change a label."""
+SEEN_MM = 6.0
+"""So much farther walkers may go before they meet a sure voxel; a short reach finds seeds too."""
 _ROUNDING = 1e-5
 MOST_FREE = 30_000
 """More voxels than these are not asked for in one proposal; those nearest to the site are."""
@@ -65,6 +67,11 @@ class Proposal:
 def reach_of(source: Source, grow_mm: float) -> float:
     """How far from the site a proposal may change a label, in mm."""
     return max(0.0, grow_mm + (IMAGE_REACH_MM if source is Source.IMAGE else 0.0))
+
+
+def seen_mm(source: Source, grow_mm: float) -> float:
+    """How far around the site must be known for a proposal, in mm."""
+    return reach_of(source, grow_mm) + (SEEN_MM if source is Source.IMAGE else 0.0)
 
 
 def propose(around: Surroundings, source: Source, grow_mm: float = 0.0) -> Proposal:
@@ -123,15 +130,18 @@ def _depth(around: Surroundings) -> npt.NDArray[np.float64]:
 def _following_image(around: Surroundings, reach_mm: float) -> npt.NDArray[np.uint8]:
     """Let random walkers decide the unsure voxels near the site, from what is sure around them."""
     fixed = around.sure | around.touched
-    places, distance, _ = around.near(~fixed, reach_mm)
+    places, distance, _ = around.near(~fixed, reach_mm + SEEN_MM)
     if len(distance) > MOST_FREE:
-        places = places[:, np.argpartition(distance, MOST_FREE)[:MOST_FREE]]
+        nearest = np.argpartition(distance, MOST_FREE)[:MOST_FREE]
+        places, distance = places[:, nearest], distance[nearest]
     free = np.zeros(fixed.shape, bool)
     free[tuple(places)] = True
     seeds = np.where(fixed, around.shown.astype(np.int16) + 1, WALL).astype(np.int16)
     seeds[free] = 0
     answer = random_walk(around.image, seeds, around.spacing)
-    decided = free & (answer > 0)
+    decided = np.zeros(fixed.shape, bool)
+    decided[tuple(places[:, distance <= reach_mm * (1 + _ROUNDING)])] = True
+    decided &= answer > 0
     proposed = around.shown.copy()
     proposed[decided] = answer[decided] - 1
     return proposed

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from napari_metassl.data.plane import Plane
+
 
 def copy_slice(
-    labels: npt.NDArray[np.uint8], value: int, axis: int, position: int, step: int
+    labels: npt.NDArray[np.uint8], value: int, plane: Plane, step: int
 ) -> npt.NDArray[np.int64]:
     """Find the untouched voxels of a slice beside which `value` was painted.
 
@@ -15,7 +17,7 @@ def copy_slice(
     ----------
     labels : (Z, Y, X) uint8
         The corrections; 0 is untouched.
-    axis, position
+    plane
         The slice to be painted.
     step
         -1 to copy from the slice before, +1 from the one after.
@@ -25,10 +27,9 @@ def copy_slice(
     (N,) int64
         Flat indices, ascending; none if there is no such slice.
     """
-    stack = np.moveaxis(labels, axis, 0)
-    if not 0 <= position + step < len(stack):
+    stack = np.moveaxis(labels, plane.axis, 0)
+    if not 0 <= plane.position + step < len(stack):
         return np.zeros(0, np.int64)
-    wanted = (stack[position + step] == value) & (stack[position] == 0)
-    places = np.insert(np.stack(np.nonzero(wanted)), axis, position, axis=0)
-    voxels: npt.NDArray[np.int64] = np.ravel_multi_index(tuple(places), labels.shape)
-    return voxels
+    wanted = (stack[plane.position + step] == value) & (stack[plane.position] == 0)
+    within = np.stack(np.nonzero(wanted))
+    return plane.flat(np.insert(within, 0, plane.position, axis=0), labels.shape)

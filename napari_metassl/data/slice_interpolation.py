@@ -1,4 +1,4 @@
-"""Fills the slices between two painted ones, by their shapes.
+"""Fills the slices between two painted ones, by their shapes (Raya and Udupa 1990).
 
 Raya and Udupa, Shape-based interpolation of multidimensional objects, IEEE TMI 9 (1990) 32-42.
 """
@@ -11,40 +11,53 @@ import cc3d
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import distance_transform_edt, shift
+from scipy.spatial import cKDTree
 
-FARTHEST_MM = 60.0
+from napari_metassl.data.corrections import Provenance
+from napari_metassl.data.plane import Plane
+
+FARTHEST_MM = 50.0
 """Slices farther away than this from the one on display are not looked at."""
 
 Bytes = npt.NDArray[np.uint8]
 Flags = npt.NDArray[np.bool_]
 Indices = npt.NDArray[np.int64]
+Places = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
 class _Piece:
-    """A connected painted piece, and where it ends along the axis."""
+    """A connected painted piece: its end slices along the axis, and its places on them, (N, 2)."""
 
     first: int
     last: int
-    number: int
+    bottom: Places
+    top: Places
 
 
 def interpolate_slices(
-    labels: Bytes, value: int, axis: int, position: int, spacing: tuple[float, float, float]
+    labels: Bytes,
+    provenance: Bytes,
+    value: int,
+    plane: Plane,
+    spacing: tuple[float, float, float],
 ) -> Indices:
     """Find what lies between painted slices on either side of a slice.
 
     Two painted pieces belong together where the slices that face each other overlap when seen
-    along the axis, or lie beside each other by no more than they are apart along it.
+    along the axis, or lie beside each other by no more than they are apart along it. What was only
+    confirmed as predicted in a slice does not count.
 
     Parameters
     ----------
     labels : (Z, Y, X) uint8
         The corrections; 0 is untouched.
+    provenance : (Z, Y, X) uint8
+        `Provenance` of every voxel.
     value
         What was painted.
-    axis, position
-        The slices' axis and the slice on display: only gaps that hold it or end at it are filled.
+    plane
+        The slice on display: only gaps that hold it or end at it are filled.
     spacing
         Voxel size (dz, dy, dx) in mm.
 
@@ -53,84 +66,91 @@ def interpolate_slices(
     (N,) int64
         Flat indices of the untouched voxels to be given `value`, ascending.
     """
-    stack = np.moveaxis(labels, axis, 0)
-    steps = [spacing[axis], *(step for k, step in enumerate(spacing) if k != axis)]
-    far = int(FARTHEST_MM / steps[0])
-    start = max(0, position - far)
-    painted = stack[start : position + far + 1] == value
-    filled = np.zeros(painted.shape, bool)
-    pieces: npt.NDArray[np.integer] = cc3d.connected_components(painted, connectivity=26)
-    for below, above in _facing(pieces, position - start, (steps[0], steps[1], steps[2])):
-        ends = pieces[below.last] == below.number, pieces[above.first] == above.number
-        between = _between(*ends, above.first - below.last, (steps[1], steps[2]))
-        filled[below.last + 1 : above.first] |= between
-    filled &= stack[start : position + far + 1] == 0
-    z, y, x = np.nonzero(filled)
-    places = np.stack([y, x])
-    places = np.insert(places, axis, z + start, axis=0)
-    return np.sort(np.ravel_multi_index(tuple(places), labels.shape)).astype(np.int64)
+    apart, *sides = [spacing[plane.axis], *(s for k, s in enumerate(spacing) if k != plane.axis)]
+    far = int(FARTHEST_MM / apart)
+    start = max(0, plane.position - far)
+    part = slice(start, plane.position + far + 1)
+    stack = np.moveaxis(labels, plane.axis, 0)[part]
+    changed = np.moveaxis(provenance, plane.axis, 0)[part] == Provenance.CORRECTED
+    pieces = _pieces(stack == value, changed)
+    filled = np.zeros(stack.shape, bool)
+    step = (apart, sides[0], sides[1])
+    for below, above in _facing(pieces, plane.position - start, step):
+        _fill(filled, below, above, (sides[0], sides[1]))
+    places = np.stack(np.nonzero(filled & (stack == 0)))
+    places[0] += start
+    return plane.flat(places, labels.shape)
+
+
+def _pieces(painted: Flags, changed: Flags) -> list[_Piece]:
+    """Find the connected pieces of what was painted, not merely confirmed, in each slice."""
+    by_hand = np.zeros(painted.shape, bool)
+    for z in np.flatnonzero((painted & changed).any(axis=(1, 2))):
+        spots = cc3d.connected_components(painted[z], connectivity=8)
+        by_hand[z] = np.isin(spots, np.unique(spots[painted[z] & changed[z]]))
+    numbers = cc3d.connected_components(by_hand, connectivity=26)
+    found = []
+    for number, box in enumerate(cc3d.statistics(numbers)["bounding_boxes"][1:], start=1):
+        first, last = int(box[0].start), int(box[0].stop) - 1
+        bottom, top = (np.argwhere(numbers[z] == number) for z in (first, last))
+        found.append(_Piece(first, last, bottom, top))
+    return found
 
 
 def _facing(
-    pieces: npt.NDArray[np.integer], position: int, spacing: tuple[float, float, float]
+    pieces: list[_Piece], position: int, spacing: tuple[float, float, float]
 ) -> list[tuple[_Piece, _Piece]]:
     """Pairs of pieces with a gap at `position`; each piece faces the nearest one."""
-    found = []
-    for number, box in enumerate(cc3d.statistics(pieces)["bounding_boxes"][1:], start=1):
-        found.append(_Piece(int(box[0].start), int(box[0].stop) - 1, number))
     pairs = [
         (above.first - below.last, below, above)
-        for below in found
-        for above in found
+        for below in pieces
+        for above in pieces
         if below.last <= position <= above.first and above.first - below.last > 1
     ]
-    taken: set[tuple[str, int]] = set()
-    facing = []
+    facing: list[tuple[_Piece, _Piece]] = []
     for gap, below, above in sorted(pairs, key=lambda pair: pair[0]):
-        sides = {("up", below.number), ("down", above.number)}
-        if not sides & taken and _beside(pieces, below, above, (gap * spacing[0], *spacing[1:])):
-            taken |= sides
+        taken = any(below is one or above is other for one, other in facing)
+        if not taken and _beside(below.top, above.bottom, spacing[1:]) <= gap * spacing[0]:
             facing.append((below, above))
     return facing
 
 
-def _beside(
-    pieces: npt.NDArray[np.integer],
-    below: _Piece,
-    above: _Piece,
-    spacing: tuple[float, float, float],
-) -> bool:
-    """Whether facing slices, `spacing[0]` mm apart, are no farther beside each other than that."""
-    apart, *steps = spacing
-    one = pieces[below.last] == below.number
-    other = pieces[above.first] == above.number
-    distance = distance_transform_edt(~one, sampling=steps)
-    return bool(distance[other].min() <= apart)
+def _beside(one: Places, other: Places, spacing: tuple[float, ...]) -> float:
+    """How far two shapes are from each other when seen along the axis, in mm."""
+    nearest, _ = cKDTree(one * np.asarray(spacing)).query(other * np.asarray(spacing))
+    return float(nearest.min())
 
 
-def _between(below: Flags, above: Flags, gap: int, spacing: tuple[float, float]) -> Flags:
-    """Shapes of the `gap - 1` slices between two, (gap - 1, Y, X).
+def _fill(filled: Flags, below: _Piece, above: _Piece, spacing: tuple[float, float]) -> None:
+    """Mark the slices between two pieces.
 
     The signed distance to the outline is interpolated about a centre that moves from one shape
     to the other, so that also a slanted structure stays in one piece.
     """
-    first, last = _signed_distance(below, spacing), _signed_distance(above, spacing)
-    start, stop = (np.argwhere(mask).mean(axis=0) for mask in (below, above))
-    shapes = []
+    both = np.concatenate([below.top, above.bottom])
+    low = both.min(axis=0)
+    size = both.max(axis=0) - low + 1
+    distances, centers = [], []
+    for places in (below.top - low, above.bottom - low):
+        mask = np.zeros(size, bool)
+        mask[tuple(places.T)] = True
+        distances.append(_signed_distance(mask, spacing))
+        centers.append(places.mean(axis=0))
+    window = tuple(slice(a, a + n) for a, n in zip(low, size, strict=True))
+    gap = above.first - below.last
     for k in range(1, gap):
-        share = k / gap
-        center = (1 - share) * start + share * stop
-        moved = [
-            shift(one, center - own, order=1, mode="nearest")
-            for one, own in ((first, start), (last, stop))
-        ]
-        shapes.append((1 - share) * moved[0] + share * moved[1] > 0)
-    return np.stack(shapes)
+        shares = (1 - k / gap, k / gap)
+        center = shares[0] * centers[0] + shares[1] * centers[1]
+        distance = sum(
+            share * shift(one, center - own, order=1, mode="nearest")
+            for share, one, own in zip(shares, distances, centers, strict=True)
+        )
+        filled[below.last + k][window] |= np.asarray(distance) > 0
 
 
 def _signed_distance(mask: Flags, spacing: tuple[float, float]) -> npt.NDArray[np.float64]:
     """Distance in mm to the outline, positive inside."""
-    padded = np.pad(mask, 1)  # what lies outside the volume is outside the shape
+    padded = np.pad(mask, 1)  # what lies outside the window is outside the shape
     inside = distance_transform_edt(padded, sampling=spacing)
     outside = distance_transform_edt(~padded, sampling=spacing)
     signed: npt.NDArray[np.float64] = (inside - outside)[1:-1, 1:-1]

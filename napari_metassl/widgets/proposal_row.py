@@ -91,7 +91,8 @@ class ProposalRow(QWidget):
         else:
             voxel_ml = review.images[0].geometry.voxel_volume_ml
             text = sentence_of(proposal, review.class_names, voxel_ml)
-        self.text.setText(text)
+        first, *more = text.split(", ")
+        self.text.setText(", ".join([first, *more[:1], *("…" for _ in more[1:2])]))
         self.text.setToolTip(text)
 
 

@@ -14,7 +14,7 @@ from napari_metassl.data.corrections import BACKGROUND_MARK, Corrections, Proven
 from napari_metassl.data.label_errors import LabelError, find_label_errors
 from napari_metassl.data.prediction import CODE_CONFIDENCE, Network, PredictionPair
 from napari_metassl.data.project import Project
-from napari_metassl.data.proposal import Proposal, Source, propose, reach_of
+from napari_metassl.data.proposal import Proposal, Source, propose, seen_mm
 from napari_metassl.data.quadripartition import Quadripartition
 from napari_metassl.data.sites import Site, SiteIndex, site_neighbourhood
 from napari_metassl.data.surroundings import Surroundings
@@ -206,7 +206,7 @@ class Review:
 
     def propose(self, site: Site, source: Source, grow_mm: float) -> Proposal:
         """Make a proposal for a site as things stand now."""
-        return propose(self.surroundings(site, reach_of(source, grow_mm)), source, grow_mm)
+        return propose(self.surroundings(site, seen_mm(source, grow_mm)), source, grow_mm)
 
     def accept(self, site: Site, proposal: Proposal, reach_mm: float) -> tuple[Flat, Bytes]:
         """Voxels and values that make a proposal true; what lies around the site is confirmed."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from napari.viewer import Viewer
 
 from napari_metassl.data.corrections import BACKGROUND_MARK
 from napari_metassl.data.label_smoothing import smooth_class
+from napari_metassl.data.plane import Plane
 from napari_metassl.data.slice_copy import copy_slice
 from napari_metassl.data.slice_interpolation import interpolate_slices
 from napari_metassl.widgets.review import Review, as_marks
@@ -17,14 +16,6 @@ from napari_metassl.widgets.tool import Tool
 
 SMOOTHED_MM = 6.0
 """So far around the site at hand an outline is smoothed."""
-
-
-@dataclass(frozen=True)
-class _Slice:
-    """The slice on display: an axis of the volume and a place on it."""
-
-    axis: int
-    position: int
 
 
 class ToolBench:
@@ -54,20 +45,22 @@ class ToolBench:
             self._between_slices(tool, review)
 
     def _between_slices(self, tool: Tool, review: Review) -> None:
-        at = self._slice(review)
-        if at is None:
+        plane = self._plane(review)
+        if plane is None:
             self._say("This tool works on slices. Leave the 3D view first.")
             return
         labels, value = review.corrections.labels, self.session.brush
         if tool is Tool.INTERPOLATE:
-            voxels = interpolate_slices(labels, value, at.axis, at.position, review.spacing)
+            voxels = interpolate_slices(
+                labels, review.corrections.provenance, value, plane, review.spacing
+            )
             nothing = (
                 f"There is nothing to fill: paint {self._name(review)} on a slice before this one "
                 "and on one after it, at the same place."
             )
         else:
             step = -1 if tool is Tool.COPY_BEFORE else 1
-            voxels = copy_slice(labels, value, at.axis, at.position, step)
+            voxels = copy_slice(labels, value, plane, step)
             beside = "before" if step < 0 else "after"
             nothing = (
                 f"The slice {beside} holds no painted {self._name(review)} that is not painted "
@@ -91,7 +84,7 @@ class ToolBench:
             return
         self.session.edit.emit(Edit(str(Tool.SMOOTH), voxels, as_marks(labels)))
 
-    def _slice(self, review: Review) -> _Slice | None:
+    def _plane(self, review: Review) -> Plane | None:
         """Return the slice on display; None in the 3D view."""
         hidden = self.viewer.dims.not_displayed
         if len(hidden) != 1:
@@ -99,7 +92,7 @@ class ToolBench:
         axis = int(hidden[0])
         geometry = review.images[0].geometry
         place = (self.viewer.dims.point[axis] - geometry.origin[axis]) / geometry.spacing[axis]
-        return _Slice(axis, int(np.clip(round(float(place)), 0, review.shape[axis] - 1)))
+        return Plane(axis, int(np.clip(round(float(place)), 0, review.shape[axis] - 1)))
 
     def _name(self, review: Review) -> str:
         brush = self.session.brush
