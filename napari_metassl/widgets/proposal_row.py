@@ -40,6 +40,7 @@ class ProposalRow(QWidget):
         lines.addWidget(self.text)
         session.events.proposal.connect(self._tell)
         session.events.proposed.connect(self._tell)
+        session.events.grow_mm.connect(self._tell)
         session.events.site.connect(self._tell)
         self._tell()
 

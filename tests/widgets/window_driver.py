@@ -66,7 +66,8 @@ class Window:
     def reset(self) -> None:
         """Forget what the test before has set, except its project: layers are costly to make."""
         fresh = Session()
-        for name in ("reference", "visible_regions", "reach_mm", "go_on", "brush", "tab", "notice"):
+        shown = ("reference", "visible_regions", "proposed", "tab", "notice")
+        for name in (*shown, "reach_mm", "go_on", "brush", "ball", "ball_mm"):
             setattr(self.session, name, getattr(fresh, name))
         self.viewer.dims.ndisplay = 2
         self.executor.jobs.clear()
