@@ -129,19 +129,34 @@ def _depth(around: Surroundings) -> npt.NDArray[np.float64]:
 
 def _following_image(around: Surroundings, reach_mm: float) -> npt.NDArray[np.uint8]:
     """Let random walkers decide the unsure voxels near the site, from what is sure around them."""
+    seeds, within = walkers_seeds(around, reach_mm)
+    answer = random_walk(around.image, seeds, around.spacing)
+    decided = within & (answer > 0)
+    proposed = around.shown.copy()
+    proposed[decided] = answer[decided] - 1
+    return proposed
+
+
+def walkers_seeds(
+    around: Surroundings, reach_mm: float
+) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.bool_]]:
+    """Make the seeds from which the image is followed.
+
+    Returns
+    -------
+    seeds : (Z, Y, X) int16
+        Class + 1 where the pair is sure or a person decided; 0 where it is not and the site is
+        near; `WALL` where it is not and the site is far.
+    within : (Z, Y, X) bool
+        The free voxels within the reach: only these may change.
+    """
     fixed = around.sure | around.touched
     places, distance, _ = around.near(~fixed, reach_mm + SEEN_MM)
     if len(distance) > MOST_FREE:
         nearest = np.argpartition(distance, MOST_FREE)[:MOST_FREE]
         places, distance = places[:, nearest], distance[nearest]
-    free = np.zeros(fixed.shape, bool)
-    free[tuple(places)] = True
     seeds = np.where(fixed, around.shown.astype(np.int16) + 1, WALL).astype(np.int16)
-    seeds[free] = 0
-    answer = random_walk(around.image, seeds, around.spacing)
-    decided = np.zeros(fixed.shape, bool)
-    decided[tuple(places[:, distance <= reach_mm * (1 + _ROUNDING)])] = True
-    decided &= answer > 0
-    proposed = around.shown.copy()
-    proposed[decided] = answer[decided] - 1
-    return proposed
+    seeds[tuple(places)] = 0
+    within = np.zeros(fixed.shape, bool)
+    within[tuple(places[:, distance <= reach_mm * (1 + _ROUNDING)])] = True
+    return seeds, within

@@ -128,16 +128,17 @@ def test_smoothing_takes_a_speck_near_the_site_and_leaves_the_rest(painting: Win
     window.key(Qt.Key.Key_N)
     review = window.session.review
     site = review.site(window.session.site)
-    window.session.site = site.id
-    z, y, x = site.center
     layer = window.viewer.layers["corrections"]
     far = (np.array([0]), np.array([0]), np.array([0]))
     shown = review.prediction.merged()
     empty = np.argwhere(shown == 0)
     away = np.linalg.norm((empty - site.center) * SPACING, axis=1)
-    clear = [p for p in empty[np.argsort(away)] if not shown[p[0], p[1] - 2 : p[1] + 3,
-                                                             p[2] - 2 : p[2] + 3].any()]  # fmt: skip
-    speck = tuple(np.array([k]) for k in clear[0])
+    nearest = next(
+        (z, y, x)
+        for z, y, x in empty[np.argsort(away)]
+        if not shown[z, y - 2 : y + 3, x - 2 : x + 3].any()
+    )
+    speck = tuple(np.array([k]) for k in nearest)
     with layer.block_history():
         layer.data_setitem(speck, 2)
         layer.data_setitem(far, 2)
@@ -169,8 +170,8 @@ def test_no_key_is_taken_twice_or_is_one_of_naparis(window: Window) -> None:
     from napari.layers import Labels
     from napari.viewer import Viewer
 
-    ours = [KeyBinding.from_str(key.replace("-", "+")) for key in (*KEYS.values(),
-                                                                   *TOOL_KEYS.values())]  # fmt: skip
+    keys = (*KEYS.values(), *TOOL_KEYS.values())
+    ours = [KeyBinding.from_str(key.replace("-", "+")) for key in keys]
     theirs = {*Labels.class_keymap, *Viewer.class_keymap}
     assert len(theirs) > 20 and len({hash(key) for key in ours}) == len(ours)
     assert not theirs & set(ours)

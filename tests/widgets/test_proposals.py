@@ -45,7 +45,7 @@ def outlined(window: Window) -> set[tuple[int, int, int]]:
     assert layer.visible
     starts, ways = layer.data[:, 0], layer.data[:, 1]
     left = ways[:, 1] == 1  # goes along y, so it is a left or right side
-    return {tuple(int(k) for k in np.rint(p + (0, 0.5, 0.5))) for p in starts[left]}
+    return {tuple(int(k) for k in np.rint(place)) for place in starts[left] + (0, 0.5, 0.5)}
 
 
 def test_the_site_at_hand_has_its_correction_outlined(at_site: Window) -> None:
@@ -201,8 +201,8 @@ def test_the_outline_lies_in_the_slices_that_are_looked_at(at_site: Window) -> N
     window.viewer.dims.order = (1, 0, 2)
     assert not layer.data[:, 1, 1].any() and layer.data[:, 1, 0].any()
     window.viewer.dims.order = (0, 1, 2)
-    classes = {"#%02x%02x%02x" % tuple(int(round(255 * c)) for c in rgba[:3])
-               for rgba in np.unique(layer.edge_color, axis=0)}  # fmt: skip
+    colors = np.rint(255 * np.unique(layer.edge_color, axis=0)[:, :3]).astype(int)
+    classes = {f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in colors}
     proposal, review = window.session.proposal, window.session.review
     expected = {
         PROPOSED_BACKGROUND_COLOR if k == 0 else review.class_colors[k].lower()
