@@ -27,7 +27,14 @@ from scipy import ndimage
 from skimage.segmentation import random_walker, watershed
 
 from napari_metassl.data.project import Project
-from napari_metassl.data.proposal import Source, propose, reach_of, seen_mm, walkers_seeds
+from napari_metassl.data.proposal import (
+    Source,
+    WalkersStart,
+    propose,
+    reach_of,
+    seen_mm,
+    walkers_start,
+)
 from napari_metassl.data.surroundings import Surroundings
 from napari_metassl.data.volume_io import read_labels
 from napari_metassl.widgets.review import Review, load_review
@@ -68,30 +75,38 @@ def own(source: Source, grow_mm: float = 0.0) -> Callable[[Surroundings], Labels
 
 def by_watershed(around: Surroundings) -> Labels:
     """Flood the gradient, in grey levels per mm, from the same seeds."""
-    seeds, within = walkers_seeds(around, reach_of(Source.IMAGE, 0.0))
-    slopes = (
-        ndimage.sobel(around.image[0], axis=axis) / step for axis, step in enumerate(around.spacing)
-    )
+    start = walkers_start(around, reach_of(Source.IMAGE, 0.0))
+    image = around.image[0][start.part]
+    slopes = (ndimage.sobel(image, axis=axis) / step for axis, step in enumerate(around.spacing))
     steep = np.sqrt(sum(np.square(slope) for slope in slopes))
-    answer = watershed(steep, np.maximum(seeds, 0), mask=seeds >= 0)
-    return np.where(within & (answer > 0), answer - 1, around.shown)
+    answer = watershed(steep, np.maximum(start.seeds, 0), mask=start.seeds >= 0)
+    return decided(around, start, answer)
 
 
 def by_random_walker(around: Surroundings) -> Labels:
     """Walk on the same seeds as scikit-image does."""
-    seeds, within = walkers_seeds(around, reach_of(Source.IMAGE, 0.0))
+    start = walkers_start(around, reach_of(Source.IMAGE, 0.0))
+    seeds, image = start.seeds, around.image[0][start.part].astype(np.float64)
     classes = np.unique(seeds[seeds > 0])
     if len(classes) < 2 or not (seeds == 0).any():
         return around.shown
     numbered = np.where(seeds > 0, np.searchsorted(classes, seeds) + 1, seeds)
-    gray = around.image[0].astype(np.float64) / around.image[0].std()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of islands without a seed
         answer = random_walker(
-            gray, numbered, beta=BETA, mode="cg_j", tol=1e-3, spacing=around.spacing
+            image / image.std(), numbered, beta=BETA, mode="cg_j", tol=1e-3, spacing=around.spacing
         )
-    decided = within & (answer > 0)
-    return np.where(decided, classes[np.maximum(answer, 1) - 1] - 1, around.shown)
+    return decided(around, start, np.where(answer > 0, classes[np.maximum(answer, 1) - 1], 0))
+
+
+def decided(around: Surroundings, start: WalkersStart, answer: Labels) -> Labels:
+    """Return the labels of the box, given the answer (class + 1, or 0) where it may change."""
+    made = around.shown.copy()
+    within = np.zeros(answer.shape, bool)
+    within[tuple(start.places)] = True
+    within &= answer > 0
+    made[start.part][within] = answer[within] - 1
+    return made
 
 
 WAYS: dict[str, Callable[[Surroundings], Labels]] = {

@@ -50,7 +50,7 @@ def smooth_class(
     others = np.array(list(shares), np.uint8)[np.argmax(list(shares.values()), axis=0)]
     joins = (own > 0.5) & (around.shown != number) & ~around.touched
     leaves = (own <= 0.5) & (around.shown == number) & (~around.touched | (corrected == value))
-    places, _, _ = around.near(joins | leaves, reach_mm)
+    places = around.near(joins | leaves, reach_mm)
     at = tuple(places)
     labels = np.where(joins[at], np.uint8(number), others[at])
     return around.flat(places), labels

@@ -16,16 +16,18 @@ from scipy.ndimage import distance_transform_edt
 
 from napari_metassl.data.prediction import Network
 from napari_metassl.data.random_walk import WALL, random_walk
-from napari_metassl.data.sites import Indices
-from napari_metassl.data.surroundings import Surroundings
+from napari_metassl.data.sites import Box, Indices
+from napari_metassl.data.surroundings import ROUNDING, Flags, Places, Surroundings
+
+Labels = npt.NDArray[np.uint8]
 
 IMAGE_REACH_MM = 6.0
 """So far from the site the proposal that follows the image may change a label."""
 SEEN_MM = 6.0
 """So much farther walkers may go before they meet a sure voxel; a short reach finds seeds too."""
-_ROUNDING = 1e-5
 MOST_FREE = 30_000
-"""More voxels than these are not asked for in one proposal; those nearest to the site are."""
+"""More voxels than these the image is not followed in; it is in those nearest to the site."""
+_ONE_VOXEL = (slice(0, 1), slice(0, 1), slice(0, 1))
 
 
 class Source(StrEnum):
@@ -45,7 +47,8 @@ class Proposal:
     source, grow_mm
         What it was made from.
     voxels : (N,) int64
-        Flat indices: the site's, and those around that would change.
+        Flat indices, ascending: the site's, and those around that would change. The image decides
+        neither about voxels a person decided about, nor about more than `MOST_FREE`.
     labels : (N,) uint8
         Their classes.
     changed : (N,) bool
@@ -85,37 +88,32 @@ def propose(around: Surroundings, source: Source, grow_mm: float = 0.0) -> Propo
         proposal that follows the image reaches so much farther than `IMAGE_REACH_MM`; it changes
         nothing where a person has decided about every voxel of the site.
     """
-    reach = reach_of(source, grow_mm)
     if source is Source.IMAGE:
-        finished = bool(around.touched[tuple(around.site_places)].all())
-        proposed = around.shown if finished else _following_image(around, reach)
+        places, labels, of_site = _following_image(around, reach_of(source, grow_mm))
     else:
         own = around.own[Network.SUPERVISED if source is Source.A else Network.REFERENCE]
-        proposed = _carried_outward(around, own, reach) if grow_mm >= 0 else around.shown.copy()
-        at = tuple(around.site_places)
-        deep = slice(None) if grow_mm >= 0 else _depth(around) > -grow_mm * (1 + _ROUNDING)
-        inside = np.asarray(proposed[at])
-        inside[deep] = own[deep]
-        proposed[at] = inside
-    of_site = np.zeros(around.shown.shape, bool)
-    of_site[tuple(around.site_places)] = True
-    if source is Source.IMAGE:
-        of_site &= ~around.touched
-    changed = proposed != around.shown
-    asked = changed | of_site
-    voxels = around.flat(np.stack(np.nonzero(asked)))
-    return Proposal(source, grow_mm, voxels, proposed[asked], changed[asked])
+        places, labels, of_site = _carried_outward(around, own, grow_mm)
+    changed = labels != around.shown[tuple(places)]
+    kept = np.flatnonzero(changed | of_site)
+    voxels = around.flat(places[:, kept])
+    order = np.argsort(voxels)
+    kept = kept[order]
+    return Proposal(source, grow_mm, voxels[order], labels[kept], changed[kept])
 
 
 def _carried_outward(
-    around: Surroundings, own: npt.NDArray[np.uint8], reach_mm: float
-) -> npt.NDArray[np.uint8]:
-    """Give unsure voxels around the site the label of the nearest voxel of it."""
-    proposed = around.shown.copy()
-    if reach_mm > 0:
-        places, _, nearest = around.near(~around.sure & ~around.touched, reach_mm)
-        proposed[tuple(places)] = own[nearest]
-    return proposed
+    around: Surroundings, own: Labels, grow_mm: float
+) -> tuple[Places, Labels, Flags]:
+    """Give the site, and unsure voxels around it, the label of the nearest voxel of it."""
+    site = around.site_places
+    if grow_mm < 0:
+        deep = _depth(around) > -grow_mm * (1 + ROUNDING)
+        return site, np.where(deep, own, around.shown[tuple(site)]), np.ones(len(own), bool)
+    places, distance, origin = around.connected(~around.sure & ~around.touched, grow_mm)
+    beyond = distance > 0
+    labels = np.concatenate([own, own[origin[beyond]]])
+    both = np.concatenate([site, places[:, beyond]], axis=1)
+    return both, labels, np.arange(len(labels)) < len(own)
 
 
 def _depth(around: Surroundings) -> npt.NDArray[np.float64]:
@@ -127,36 +125,54 @@ def _depth(around: Surroundings) -> npt.NDArray[np.float64]:
     return found
 
 
-def _following_image(around: Surroundings, reach_mm: float) -> npt.NDArray[np.uint8]:
+def _following_image(around: Surroundings, reach_mm: float) -> tuple[Places, Labels, Flags]:
     """Let random walkers decide the unsure voxels near the site, from what is sure around them."""
-    seeds, within = walkers_seeds(around, reach_mm)
-    answer = random_walk(around.image, seeds, around.spacing)
-    decided = within & (answer > 0)
-    proposed = around.shown.copy()
-    proposed[decided] = answer[decided] - 1
-    return proposed
+    start = walkers_start(around, reach_mm)
+    answer = random_walk(around.image[:, *start.part], start.seeds, around.spacing)
+    decided = answer[tuple(start.places)]
+    places = start.places + np.array([part.start for part in start.part])[:, None]
+    shown = around.shown[tuple(places)]
+    labels = np.where(decided > 0, decided - 1, shown).astype(np.uint8)
+    return places, labels, start.of_site
 
 
-def walkers_seeds(
-    around: Surroundings, reach_mm: float
-) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.bool_]]:
-    """Make the seeds from which the image is followed.
+@dataclass(frozen=True, eq=False)
+class WalkersStart:
+    """From where the image is followed.
 
-    Returns
-    -------
+    Attributes
+    ----------
+    part
+        The part of the box that is needed.
     seeds : (Z, Y, X) int16
-        Class + 1 where the pair is sure or a person decided; 0 where it is not and the site is
-        near; `WALL` where it is not and the site is far.
-    within : (Z, Y, X) bool
-        The free voxels within the reach: only these may change.
+        In it: class + 1 where the pair is sure or a person decided; 0 where it is not and the
+        site is near; `WALL` where it is not and the site is far.
+    places : (3, M)
+        In it: the free voxels within the reach; only these may change.
+    of_site : (M,) bool
+        Which of them are of the site.
     """
+
+    part: Box
+    seeds: npt.NDArray[np.int16]
+    places: Places
+    of_site: Flags
+
+
+def walkers_start(around: Surroundings, reach_mm: float) -> WalkersStart:
+    """Collect the unsure voxels near the site, and the seeds around them."""
     fixed = around.sure | around.touched
-    places, distance, _ = around.near(~fixed, reach_mm + SEEN_MM)
-    if len(distance) > MOST_FREE:
-        nearest = np.argpartition(distance, MOST_FREE)[:MOST_FREE]
-        places, distance = places[:, nearest], distance[nearest]
-    seeds = np.where(fixed, around.shown.astype(np.int16) + 1, WALL).astype(np.int16)
-    seeds[tuple(places)] = 0
-    within = np.zeros(fixed.shape, bool)
-    within[tuple(places[:, distance <= reach_mm * (1 + _ROUNDING)])] = True
-    return seeds, within
+    if fixed[tuple(around.site_places)].all():
+        nothing = np.zeros((3, 0), np.int64)
+        return WalkersStart(_ONE_VOXEL, np.zeros((1, 1, 1), np.int16), nothing, np.zeros(0, bool))
+    places, distance, _ = around.connected(~fixed, reach_mm + SEEN_MM, MOST_FREE)
+    z, y, x = (
+        slice(max(0, int(axis.min()) - 1), int(axis.max()) + 2) for axis in places
+    )  # the seeds that can be met touch the free voxels
+    part = (z, y, x)
+    known = around.shown[part].astype(np.int16) + 1
+    seeds = np.where(fixed[part], known, WALL).astype(np.int16)
+    inside = places - np.array([one.start for one in part])[:, None]
+    seeds[tuple(inside)] = 0
+    within = distance <= reach_mm * (1 + ROUNDING)
+    return WalkersStart(part, seeds, inside[:, within], distance[within] == 0)

@@ -17,9 +17,13 @@ from napari_metassl.method.region import Region
 
 MARGIN = 2
 """Voxels of seeds that are seen beyond the reach."""
+ROUNDING = 1e-5
+"""What is just at the reach belongs to it."""
 
 Bytes = npt.NDArray[np.uint8]
 Flags = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+Places = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +38,8 @@ class Surroundings:
         Of the whole volume, (z, y, x), mm.
     site : (N,) int64
         Flat indices of the site's voxels in the volume.
+    center
+        (z, y, x) of the voxel of the site that is looked at, in the volume.
     own : (2, N) uint8
         What each network says at the site's voxels.
     shown : (Z, Y, X) uint8
@@ -49,6 +55,7 @@ class Surroundings:
     volume_shape: tuple[int, int, int]
     spacing: tuple[float, float, float]
     site: Indices
+    center: tuple[int, int, int]
     own: Bytes
     shown: Bytes
     touched: Flags
@@ -93,6 +100,7 @@ class Surroundings:
             volume_shape=prediction.shape,
             spacing=spacing,
             site=site.voxels,
+            center=site.center,
             own=np.stack([prediction.label_view(network)[at] for network in Network]),
             shown=np.where(said == 0, prediction.merged_view()[box], by_person),
             touched=said != 0,
@@ -101,41 +109,103 @@ class Surroundings:
         )
 
     @property
-    def corner(self) -> npt.NDArray[np.int64]:
+    def corner(self) -> Places:
         """First voxel of the box, (3,)."""
         return np.array([part.start for part in self.box])
 
     @property
-    def site_places(self) -> npt.NDArray[np.int64]:
+    def site_places(self) -> Places:
         """(3, N) places of the site's voxels in the box."""
         places = np.stack(np.unravel_index(self.site, self.volume_shape))
-        found: npt.NDArray[np.int64] = places - self.corner[:, None]
+        found: Places = places - self.corner[:, None]
         return found
 
-    def flat(self, places: npt.NDArray[np.int64]) -> Indices:
+    def flat(self, places: Places) -> Indices:
         """Flat indices in the volume of places in the box, (3, N)."""
         moved = places + self.corner[:, None]
         flat: Indices = np.ravel_multi_index(tuple(moved), self.volume_shape).astype(np.int64)
         return flat
 
-    def near(
-        self, candidates: Flags, reach_mm: float
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-        """Find the candidates within `reach_mm` of the site.
+    def near(self, candidates: Flags, reach_mm: float) -> Places:
+        """Find the candidates within `reach_mm` of the site, centre to centre: (3, M) places."""
+        step = np.asarray(self.spacing)[:, None]
+        places = np.stack(np.nonzero(candidates))
+        tree = cKDTree((self.site_places * step).T)
+        limit = reach_mm * (1 + ROUNDING) + ROUNDING
+        distance, _ = tree.query((places * step).T, distance_upper_bound=limit)
+        found: Places = places[:, np.isfinite(distance)]
+        return found
+
+    def connected(
+        self, candidates: Flags, reach_mm: float, most: int | None = None
+    ) -> tuple[Places, Floats, Indices]:
+        """Walk from the site through candidates, as far as `reach_mm` from it.
+
+        The cost is that of the voxels found, whatever the size of the box.
+
+        Parameters
+        ----------
+        most
+            Only so many: those nearest to the site, and of those as near the ones nearest to its
+            center.
 
         Returns
         -------
         places : (3, M)
-            In the box.
+            In the box; those of the site among them if they are candidates.
         distance : (M,)
-            To the nearest voxel of the site, in mm, between centres.
-        nearest : (M,)
+            To the voxel of the site they were reached from, in mm.
+        origin : (M,)
             Which of the site's voxels that is.
         """
-        step = np.asarray(self.spacing)[:, None]
-        places = np.stack(np.nonzero(candidates))
-        tree = cKDTree((self.site_places * step).T)
-        limit = reach_mm * (1 + 1e-5) + 1e-5
-        distance, nearest = tree.query((places * step).T, distance_upper_bound=limit)
-        within = np.isfinite(distance)
-        return places[:, within], distance[within], nearest[within]
+        walk = _Walk(self, np.pad(candidates, 1), reach_mm * (1 + ROUNDING))
+        while walk.go_on() and (most is None or walk.count < most):
+            pass
+        places, distance, origin = walk.found()
+        if most is not None and len(distance) > most:
+            away = (places + self.corner[:, None] - np.array(self.center)[:, None]) * walk.step
+            far = distance + 1e-6 * np.sqrt(np.square(away).sum(axis=0))
+            kept = np.argpartition(far, most)[:most]
+            places, distance, origin = places[:, kept], distance[kept], origin[kept]
+        return places, distance, origin
+
+
+class _Walk:
+    """One front of voxels after the other, each reached from a neighbour of the front before."""
+
+    def __init__(self, around: Surroundings, candidates: Flags, reach_mm: float) -> None:
+        self.shape = candidates.shape
+        self.step = np.asarray(around.spacing)[:, None]
+        self.reach_mm = reach_mm
+        self.site = around.site_places + 1  # in the padded box
+        self.open = candidates.reshape(-1).copy()
+        self.front = np.ravel_multi_index(tuple(self.site), self.shape)
+        self.origin = np.arange(len(self.front))
+        own = np.flatnonzero(self.open[self.front])
+        self.open[self.front] = False
+        self.parts = [(self.front[own], np.zeros(len(own)), own)]
+        self.count = len(own)
+
+    def go_on(self) -> bool:
+        """Find the next front; False if there is none."""
+        strides = (self.shape[1] * self.shape[2], self.shape[2], 1)
+        flat = np.concatenate([self.front + by * sign for by in strides for sign in (1, -1)])
+        origin = np.tile(self.origin, 6)
+        fresh = self.open[flat]
+        flat, origin = flat[fresh], origin[fresh]
+        away = (np.stack(np.unravel_index(flat, self.shape)) - self.site[:, origin]) * self.step
+        distance = np.sqrt(np.square(away).sum(axis=0))
+        order = np.argsort(distance, kind="stable")
+        flat, first = np.unique(flat[order], return_index=True)  # the shortest way to each
+        chosen = order[first]
+        kept = distance[chosen] <= self.reach_mm
+        self.front, self.origin = flat[kept], origin[chosen][kept]
+        self.open[self.front] = False
+        self.parts.append((self.front, distance[chosen][kept], self.origin))
+        self.count += len(self.front)
+        return len(self.front) > 0
+
+    def found(self) -> tuple[Places, Floats, Indices]:
+        """All voxels found so far."""
+        flat, distance, origin = (np.concatenate(part) for part in zip(*self.parts, strict=True))
+        return np.stack(np.unravel_index(flat, self.shape)) - 1, distance, origin

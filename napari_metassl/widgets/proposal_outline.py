@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from napari.layers import Vectors
+from napari.utils.colormaps.standardize_color import transform_color
 from napari.utils.events import Event
 from napari.viewer import Viewer
 
@@ -52,8 +53,8 @@ class ProposalOutline:
             return
         # In slices of the axis the view is perpendicular to; in 3D those of the last such axis.
         lines, classes = lines_of(proposal, review, int(self.viewer.dims.order[0]))
-        colors = np.array((PROPOSED_BACKGROUND_COLOR, *review.class_colors[1:]))[classes]
-        self._show(lines, colors, review)
+        colors = transform_color([PROPOSED_BACKGROUND_COLOR, *review.class_colors[1:]])
+        self._show(lines, colors[classes], review)
 
     def _show(self, lines: npt.NDArray[np.float64], colors: Any, review: Review) -> None:
         if self.layer is None:
@@ -62,10 +63,12 @@ class ProposalOutline:
             self.layer.visible = True  # first: a hidden layer does not look at its new data
             self.layer.data = lines
             geometry = review.images[0].geometry
-            self.layer.scale, self.layer.translate = geometry.spacing, geometry.origin
+            for place, value in (("scale", geometry.spacing), ("translate", geometry.origin)):
+                if not np.allclose(getattr(self.layer, place), value):  # each costs a redraw
+                    setattr(self.layer, place, value)
         self.layer.edge_color = colors
         layers = self.viewer.layers
-        if self.layer not in layers[-2:]:  # the outline of the site may lie above it
+        if layers.index(self.layer) < len(layers) - 2:  # the outline of the site may lie above it
             layers.move(layers.index(self.layer), len(layers))
 
     def _add(self, lines: npt.NDArray[np.float64], review: Review) -> Vectors:
