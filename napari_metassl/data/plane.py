@@ -20,3 +20,12 @@ class Plane:
         in_order = np.insert(places[1:], self.axis, places[0], axis=0)
         flat: npt.NDArray[np.int64] = np.sort(np.ravel_multi_index(tuple(in_order), shape))
         return flat
+
+    def places(
+        self, voxels: npt.NDArray[np.int64], shape: tuple[int, ...]
+    ) -> npt.NDArray[np.int64]:
+        """Places (3, N) of flat indices, the coordinate along the axis first."""
+        in_order = np.stack(np.unravel_index(voxels, shape)).astype(np.int64)
+        others = [k for k in range(3) if k != self.axis]
+        found: npt.NDArray[np.int64] = in_order[[self.axis, *others]]
+        return found

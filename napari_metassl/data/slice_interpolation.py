@@ -13,11 +13,12 @@ import numpy.typing as npt
 from scipy.ndimage import distance_transform_edt, shift
 from scipy.spatial import cKDTree
 
-from napari_metassl.data.corrections import Provenance
 from napari_metassl.data.plane import Plane
 
-FARTHEST_MM = 50.0
+FARTHEST_MM = 30.0
 """Slices farther away than this from the one on display are not looked at."""
+SIDEWAYS = 0.5
+"""Shapes may be so far beside each other, as a part of how far they are apart."""
 
 Bytes = npt.NDArray[np.uint8]
 Flags = npt.NDArray[np.bool_]
@@ -37,7 +38,7 @@ class _Piece:
 
 def interpolate_slices(
     labels: Bytes,
-    provenance: Bytes,
+    by_hand: Indices,
     value: int,
     plane: Plane,
     spacing: tuple[float, float, float],
@@ -45,15 +46,15 @@ def interpolate_slices(
     """Find what lies between painted slices on either side of a slice.
 
     Two painted pieces belong together where the slices that face each other overlap when seen
-    along the axis, or lie beside each other by no more than they are apart along it. What was only
-    confirmed as predicted in a slice does not count.
+    along the axis, or lie beside each other by less than half of what they are apart along it.
 
     Parameters
     ----------
     labels : (Z, Y, X) uint8
         The corrections; 0 is untouched.
-    provenance : (Z, Y, X) uint8
-        `Provenance` of every voxel.
+    by_hand : (M,) int64
+        Flat indices of what was painted by hand; in a slice, only what is connected with such a
+        voxel counts, not what was taken or confirmed at a site.
     value
         What was painted.
     plane
@@ -69,10 +70,10 @@ def interpolate_slices(
     apart, *sides = [spacing[plane.axis], *(s for k, s in enumerate(spacing) if k != plane.axis)]
     far = int(FARTHEST_MM / apart)
     start = max(0, plane.position - far)
-    part = slice(start, plane.position + far + 1)
-    stack = np.moveaxis(labels, plane.axis, 0)[part]
-    changed = np.moveaxis(provenance, plane.axis, 0)[part] == Provenance.CORRECTED
-    pieces = _pieces(stack == value, changed)
+    stack = np.moveaxis(labels, plane.axis, 0)[start : plane.position + far + 1]
+    hand = plane.places(by_hand, labels.shape)
+    hand[0] -= start
+    pieces = _pieces(stack == value, hand[:, (hand[0] >= 0) & (hand[0] < len(stack))])
     filled = np.zeros(stack.shape, bool)
     step = (apart, sides[0], sides[1])
     for below, above in _facing(pieces, plane.position - start, step):
@@ -82,12 +83,13 @@ def interpolate_slices(
     return plane.flat(places, labels.shape)
 
 
-def _pieces(painted: Flags, changed: Flags) -> list[_Piece]:
-    """Find the connected pieces of what was painted, not merely confirmed, in each slice."""
+def _pieces(painted: Flags, hand: Places) -> list[_Piece]:
+    """Find the connected pieces of what was painted by hand, (3, M) places, in each slice."""
     by_hand = np.zeros(painted.shape, bool)
-    for z in np.flatnonzero((painted & changed).any(axis=(1, 2))):
+    for z in np.unique(hand[0]):
         spots = cc3d.connected_components(painted[z], connectivity=8)
-        by_hand[z] = np.isin(spots, np.unique(spots[painted[z] & changed[z]]))
+        touched = np.unique(spots[tuple(hand[1:, hand[0] == z])])
+        by_hand[z] = np.isin(spots, touched[touched > 0])
     numbers = cc3d.connected_components(by_hand, connectivity=26)
     found = []
     for number, box in enumerate(cc3d.statistics(numbers)["bounding_boxes"][1:], start=1):
@@ -110,7 +112,10 @@ def _facing(
     facing: list[tuple[_Piece, _Piece]] = []
     for gap, below, above in sorted(pairs, key=lambda pair: pair[0]):
         taken = any(below is one or above is other for one, other in facing)
-        if not taken and _beside(below.top, above.bottom, spacing[1:]) <= gap * spacing[0]:
+        if (
+            not taken
+            and _beside(below.top, above.bottom, spacing[1:]) <= SIDEWAYS * gap * spacing[0]
+        ):
             facing.append((below, above))
     return facing
 

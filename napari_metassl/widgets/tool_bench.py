@@ -6,6 +6,7 @@ import numpy as np
 from napari.viewer import Viewer
 
 from napari_metassl.data.corrections import BACKGROUND_MARK
+from napari_metassl.data.hand_painted import hand_painted
 from napari_metassl.data.label_smoothing import smooth_class
 from napari_metassl.data.plane import Plane
 from napari_metassl.data.slice_copy import copy_slice
@@ -16,6 +17,8 @@ from napari_metassl.widgets.tool import Tool
 
 SMOOTHED_MM = 6.0
 """So far around the site at hand an outline is smoothed."""
+BY_HAND = {"paint", "replace", "other", Tool.INTERPOLATE, Tool.COPY_BEFORE, Tool.COPY_AFTER}
+"""Actions of the journal that count as painted by hand: brush, bucket, polygon and their like."""
 
 
 class ToolBench:
@@ -51,9 +54,8 @@ class ToolBench:
             return
         labels, value = review.corrections.labels, self.session.brush
         if tool is Tool.INTERPOLATE:
-            voxels = interpolate_slices(
-                labels, review.corrections.provenance, value, plane, review.spacing
-            )
+            by_hand = hand_painted(review.corrections.history, BY_HAND, value)
+            voxels = interpolate_slices(labels, by_hand, value, plane, review.spacing)
             nothing = (
                 f"There is nothing to fill: paint {self._name(review)} on a slice before this one "
                 "and on one after it, at the same place."

@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_metassl.data.corrections import Provenance
 from napari_metassl.data.plane import Plane
 from napari_metassl.data.slice_interpolation import interpolate_slices
 
@@ -18,11 +17,10 @@ def disc(shape, center, radius):
     return sum((g - c) ** 2 for g, c in zip(grid, center, strict=True)) <= radius**2
 
 
-def fill(labels, value=1, plane=MIDDLE, spacing=SPACING, provenance=None):
-    """The labels with what lies between filled in."""
-    if provenance is None:
-        provenance = np.where(labels == 0, Provenance.PREDICTED, Provenance.CORRECTED)
-    voxels = interpolate_slices(labels, provenance.astype(np.uint8), value, plane, spacing)
+def fill(labels, value=1, plane=MIDDLE, spacing=SPACING, by_hand=None):
+    """The labels with what lies between filled in; all is painted by hand if not said otherwise."""
+    by_hand = np.flatnonzero(labels if by_hand is None else by_hand)
+    voxels = interpolate_slices(labels, by_hand, value, plane, spacing)
     assert (np.diff(voxels) > 0).all()
     filled = labels.copy()
     filled.reshape(-1)[voxels] = value
@@ -47,16 +45,16 @@ def test_a_cone_gets_its_radii_and_a_slanted_tube_stays_in_one_piece():
     cone = fill(two_discs(radii=(12, 6)))
     for z, radius in zip(range(3, 8), (11, 10, 9, 8, 7), strict=True):
         assert np.sqrt(cone[z].sum() / np.pi) == pytest.approx(radius, abs=0.6)
-    tube = fill(two_discs(radii=(4, 4), centers=((20, 8), (20, 30))))
+    tube = fill(two_discs(radii=(4, 4), centers=((20, 8), (20, 26))))
     for z in range(3, 8):
-        assert np.argwhere(tube[z])[:, 1].mean() == pytest.approx(8 + 22 * (z - 2) / 6, abs=0.6)
+        assert np.argwhere(tube[z])[:, 1].mean() == pytest.approx(8 + 18 * (z - 2) / 6, abs=0.6)
         assert int(tube[z].sum()) == pytest.approx(int(tube[2].sum()), rel=0.1)
 
 
 def test_what_lies_too_far_beside_belongs_to_something_else():
-    apart = two_discs(radii=(3, 3), centers=((5, 5), (34, 34)))  # 24 mm along, 35 mm beside
+    apart = two_discs(radii=(3, 3), centers=((5, 5), (34, 34)))  # 24 mm along, 35 beside
     np.testing.assert_array_equal(fill(apart), apart)
-    near = two_discs(radii=(3, 3), centers=((5, 5), (20, 20)))
+    near = two_discs(radii=(3, 3), centers=((5, 5), (16, 16)))  # 10 mm beside
     assert fill(near)[5].any()
 
 
@@ -78,14 +76,14 @@ def test_the_nearest_painted_slices_face_each_other_on_any_axis():
         assert 3 < np.sqrt(again[4].sum() / np.pi) < 5
 
 
-def test_what_was_only_confirmed_is_no_painted_slice_and_no_bridge():
+def test_what_was_taken_or_confirmed_is_no_painted_slice_and_no_bridge():
     labels = two_discs()
-    provenance = np.where(labels == 1, Provenance.CORRECTED, Provenance.PREDICTED)
-    labels[3:8, 20, 20] = 1  # confirmed after a site was finished
-    provenance[3:8, 20, 20] = Provenance.CONFIRMED
-    assert fill(labels, provenance=provenance)[5].sum() == labels[2].sum()
-    provenance[provenance == Provenance.CORRECTED] = Provenance.CONFIRMED
-    np.testing.assert_array_equal(fill(labels, provenance=provenance), labels)
+    by_hand = labels == 1
+    labels[3:8, 20, 20] = 1  # confirmed when a site was finished
+    assert fill(labels, by_hand=by_hand)[5].sum() == labels[2].sum()
+    by_hand[2, 10:20] = False  # a part of the painted shape was confirmed before
+    assert fill(labels, by_hand=by_hand)[5].sum() == labels[2].sum()
+    np.testing.assert_array_equal(fill(labels, by_hand=np.zeros_like(by_hand)), labels)
 
 
 @settings(deadline=None, max_examples=60)
