@@ -69,28 +69,38 @@ def interpolate_slices(
     """
     apart, *sides = [spacing[plane.axis], *(s for k, s in enumerate(spacing) if k != plane.axis)]
     far = int(FARTHEST_MM / apart)
-    start = max(0, plane.position - far)
-    stack = np.moveaxis(labels, plane.axis, 0)[start : plane.position + far + 1]
+    stack = np.moveaxis(labels, plane.axis, 0)
     hand = plane.places(by_hand, labels.shape)
-    hand[0] -= start
-    pieces = _pieces(stack == value, hand[:, (hand[0] >= 0) & (hand[0] < len(stack))])
-    filled = np.zeros(stack.shape, bool)
+    painted = _by_hand(stack, value, hand[:, abs(hand[0] - plane.position) <= far])
+    if not len(painted):
+        return np.zeros(0, np.int64)
+    low, size = painted.min(axis=0), np.ptp(painted, axis=0) + 1
+    window = tuple(slice(a, a + n) for a, n in zip(low, size, strict=True))
+    mask = np.zeros(size, bool)
+    mask[tuple((painted - low).T)] = True
+    filled = np.zeros(size, bool)
     step = (apart, sides[0], sides[1])
-    for below, above in _facing(pieces, plane.position - start, step):
+    for below, above in _facing(_pieces(mask), plane.position - int(low[0]), step):
         _fill(filled, below, above, (sides[0], sides[1]))
-    places = np.stack(np.nonzero(filled & (stack == 0)))
-    places[0] += start
-    return plane.flat(places, labels.shape)
+    filled &= stack[window] == 0
+    return plane.flat(np.stack(np.nonzero(filled)) + low[:, None], labels.shape)
 
 
-def _pieces(painted: Flags, hand: Places) -> list[_Piece]:
-    """Find the connected pieces of what was painted by hand, (3, M) places, in each slice."""
-    by_hand = np.zeros(painted.shape, bool)
+def _by_hand(stack: Bytes, value: int, hand: Places) -> Places:
+    """Find what is connected, in its slice, with voxels painted by hand, (3, M): (N, 3) places."""
+    found = [np.zeros((0, 3), np.int64)]
     for z in np.unique(hand[0]):
-        spots = cc3d.connected_components(painted[z], connectivity=8)
-        touched = np.unique(spots[tuple(hand[1:, hand[0] == z])])
-        by_hand[z] = np.isin(spots, touched[touched > 0])
-    numbers = cc3d.connected_components(by_hand, connectivity=26)
+        spots = cc3d.connected_components(stack[z] == value, connectivity=8)
+        kept = np.zeros(int(spots.max()) + 1, bool)
+        kept[spots[tuple(hand[1:, hand[0] == z])]] = True
+        kept[0] = False
+        found.append(np.insert(np.argwhere(kept[spots]), 0, z, axis=1))
+    return np.concatenate(found)
+
+
+def _pieces(painted: Flags) -> list[_Piece]:
+    """Find the connected pieces."""
+    numbers = cc3d.connected_components(painted, connectivity=26)
     found = []
     for number, box in enumerate(cc3d.statistics(numbers)["bounding_boxes"][1:], start=1):
         first, last = int(box[0].start), int(box[0].stop) - 1
