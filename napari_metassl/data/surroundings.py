@@ -38,8 +38,6 @@ class Surroundings:
         Of the whole volume, (z, y, x), mm.
     site : (N,) int64
         Flat indices of the site's voxels in the volume.
-    center
-        (z, y, x) of the voxel of the site that is looked at, in the volume.
     own : (2, N) uint8
         What each network says at the site's voxels.
     shown : (Z, Y, X) uint8
@@ -55,7 +53,6 @@ class Surroundings:
     volume_shape: tuple[int, int, int]
     spacing: tuple[float, float, float]
     site: Indices
-    center: tuple[int, int, int]
     own: Bytes
     shown: Bytes
     touched: Flags
@@ -100,7 +97,6 @@ class Surroundings:
             volume_shape=prediction.shape,
             spacing=spacing,
             site=site.voxels,
-            center=site.center,
             own=np.stack([prediction.label_view(network)[at] for network in Network]),
             shown=np.where(said == 0, prediction.merged_view()[box], by_person),
             touched=said != 0,
@@ -147,7 +143,7 @@ class Surroundings:
         ----------
         most
             Only so many: those nearest to the site, and of those as near the ones nearest to its
-            center.
+            middle.
 
         Returns
         -------
@@ -163,7 +159,7 @@ class Surroundings:
             pass
         places, distance, origin = walk.found()
         if most is not None and len(distance) > most:
-            away = (places + self.corner[:, None] - np.array(self.center)[:, None]) * walk.step
+            away = (places - self.site_places.mean(axis=1, keepdims=True)) * walk.step
             far = distance + 1e-6 * np.sqrt(np.square(away).sum(axis=0))
             kept = np.argpartition(far, most)[:most]
             places, distance, origin = places[:, kept], distance[kept], origin[kept]

@@ -132,7 +132,8 @@ def test_smoothing_takes_a_speck_near_the_site_and_leaves_the_rest(painting: Win
     far = (np.array([0]), np.array([0]), np.array([0]))
     shown = review.prediction.merged()
     empty = np.argwhere(shown == 0)
-    away = np.linalg.norm((empty - site.center) * SPACING, axis=1)
+    middle = np.unravel_index(site.voxels[len(site.voxels) // 2], review.shape)
+    away = np.linalg.norm((empty - middle) * SPACING, axis=1)
     nearest = next(
         (z, y, x)
         for z, y, x in empty[np.argsort(away)]
