@@ -1,5 +1,7 @@
 """What is proposed at a site: networks' labels carried outward, and what follows the image."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +11,6 @@ from napari_metassl.data.geometry import Geometry
 from napari_metassl.data.prediction import PredictionCard, PredictionPair
 from napari_metassl.data.proposal import IMAGE_REACH_MM, Source, propose, reach_of, seen_mm
 from napari_metassl.data.quadripartition import Quadripartition
-from napari_metassl.data.sites import SiteIndex
 from napari_metassl.data.surroundings import Surroundings
 from napari_metassl.method.region import Region
 
@@ -37,9 +38,16 @@ def made_up():
     return prediction, image, truth
 
 
+def site_of(prediction):
+    """All that is discrepant, as one site."""
+    places = np.nonzero(prediction.discrepant())
+    box = tuple(slice(int(axis.min()), int(axis.max()) + 1) for axis in places)
+    return SimpleNamespace(voxels=np.flatnonzero(prediction.discrepant()), box=box)
+
+
 def surroundings(reach_mm=IMAGE_REACH_MM + 6, corrected=None):
     prediction, image, truth = made_up()
-    site = SiteIndex.from_prediction(prediction, 0.0).site(0)
+    site = site_of(prediction)
     corrected = np.zeros(SHAPE, np.uint8) if corrected is None else corrected
     parts = Quadripartition(prediction), [image], corrected, reach_mm
     return Surroundings.of(site, *parts), truth, prediction
@@ -143,7 +151,7 @@ def test_only_unsure_untouched_voxels_within_reach_change(seed, source, grow):
     )
     corrected = np.where(generator.random((5, 9, 8)) < 0.1, 2, 0).astype(np.uint8)
     quadripartition = Quadripartition(prediction)
-    site = SiteIndex.from_prediction(prediction, 0.0).site(0)
+    site = site_of(prediction)
     image = generator.random((5, 9, 8))
     reach = reach_of(source, grow)
     seen = seen_mm(source, grow)
