@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QDoubleSpinBox, QGridLayout, QWidget
+from qtpy.QtWidgets import QDoubleSpinBox, QWidget
 
-from napari_metassl.widgets.components import KeyButton, button, key_text, label
+from napari_metassl.widgets.components import KeyButton, button, key_text, row
 from napari_metassl.widgets.session import Session
 from napari_metassl.widgets.tool import TOOL_KEYS, Tool
 
@@ -45,27 +45,18 @@ class EditTools(QWidget):
         self.buttons = {tool: self._button(tool) for tool in BUTTONS}
         self.buttons[Tool.BALL].setCheckable(True)
         self.radius = self._radius()
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setSpacing(4)
-        grid.addWidget(label("Tools"), 0, 0)
-        places = (
-            (self.buttons[Tool.BALL], 0, 1), (self.radius, 0, 2), (self.buttons[Tool.SMOOTH], 0, 3),
-            (self.buttons[Tool.INTERPOLATE], 1, 1), (self.buttons[Tool.COPY_BEFORE], 1, 2),
-            (self.buttons[Tool.COPY_AFTER], 1, 3),
-        )  # fmt: skip
-        for widget, line, column in places:
-            grid.addWidget(widget, line, column)
-        for column in (1, 2, 3):
-            grid.setColumnStretch(column, 1)
+        line = row(self.buttons[Tool.BALL], self.radius, spacing=4)
+        for tool in (Tool.INTERPOLATE, Tool.COPY_BEFORE, Tool.COPY_AFTER, Tool.SMOOTH):
+            line.addWidget(self.buttons[tool])
+        self.setLayout(line)
         session.events.ball.connect(self._on_ball)
         session.events.ball_mm.connect(self._on_ball)
 
     def _button(self, tool: Tool) -> KeyButton:
         text, tip = BUTTONS[tool]
-        return button(
-            text, lambda: self.session.use.emit(tool), key=key_text(TOOL_KEYS[tool]), tip=tip
-        )
+        tip = f"{tip} (key {key_text(TOOL_KEYS[tool])})"  # no caps: one row for all of them
+        made = button(text, lambda: self.session.use.emit(tool), tone="choice", tip=tip)
+        return made
 
     def _radius(self) -> QDoubleSpinBox:
         made = QDoubleSpinBox()
@@ -74,6 +65,7 @@ class EditTools(QWidget):
         made.setSuffix(" mm")
         made.setValue(self.session.ball_mm)
         made.setToolTip("Radius of the ball; napari's own [ and ] change it too")
+        made.setStyleSheet("min-width: 92px; max-width: 92px;")
         made.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         made.valueChanged.connect(self._set_radius)
         return made
