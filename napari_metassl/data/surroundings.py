@@ -155,8 +155,9 @@ class Surroundings:
             Which of the site's voxels that is.
         """
         walk = _Walk(self, np.pad(candidates, 1), reach_mm * (1 + ROUNDING))
-        while walk.go_on() and (most is None or walk.count < most):
-            pass
+        while walk.go_on():
+            if most is not None and walk.count > most:
+                walk.narrow(most)
         places, distance, origin = walk.found()
         if most is not None and len(distance) > most:
             away = (places - self.site_places.mean(axis=1, keepdims=True)) * walk.step
@@ -200,6 +201,11 @@ class _Walk:
         self.parts.append((self.front, distance[chosen][kept], self.origin))
         self.count += len(self.front)
         return len(self.front) > 0
+
+    def narrow(self, most: int) -> None:
+        """Look from now on only for what is nearer than the `most` nearest found so far."""
+        distances = np.concatenate([distance for _, distance, _ in self.parts])
+        self.reach_mm = float(np.partition(distances, most - 1)[most - 1])
 
     def found(self) -> tuple[Places, Floats, Indices]:
         """All voxels found so far."""
