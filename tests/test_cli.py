@@ -90,11 +90,17 @@ def test_predict_then_export(project: Path, tmp_path: Path):
     again = run("predict", project, "--volume", "p4")
     assert "had been predicted" in again.stderr
     written = run("export", project, "--to", tmp_path, "--format", "nrrd", "--volume", "p4")
-    assert "2 files" in written.stdout
+    assert "4 files" in written.stdout  # labels, provenance, report and its page
     label = sitk.ReadImage(str(tmp_path / "p4.nrrd"))
     assert label.GetSize() == (SIZE,) * 3
-    everything = run("export", project, "--to", tmp_path / "all", "--json")
-    assert len(json.loads(everything.stdout)["written"]) == 2 * 5  # four have manual labels
+    again = ("export", project, "--to", tmp_path, "--format", "nrrd", "--volume", "p4")
+    assert "allow that files are replaced" in fails(*again)
+    run(*again, "--replace")
+    few = ("--no-provenance", "--no-report", "--json")
+    everything = run("export", project, "--to", tmp_path / "all", *few)
+    assert len(json.loads(everything.stdout)["written"]) == 5  # four have manual labels
+    raw = run("export", project, "--to", tmp_path, "--format", "nnunet", "--channel", "MR")
+    assert "Dataset501_" in raw.stdout
 
 
 def test_fine_tune_offers_a_pair_and_use_takes_it(project: Path):

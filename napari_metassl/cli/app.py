@@ -8,9 +8,10 @@ from typer.core import TyperGroup
 
 from napari_metassl.cli.console import complain
 from napari_metassl.cli.evaluating import evaluate
+from napari_metassl.cli.exporting import export
 from napari_metassl.cli.importing import import_pair
 from napari_metassl.cli.predicting import predict
-from napari_metassl.cli.projects import export, jobs, new, pairs, use
+from napari_metassl.cli.projects import jobs, new, pairs, use
 from napari_metassl.cli.training import fine_tune, train
 from napari_metassl.cli.window import demo, review
 from napari_metassl.errors import Cancelled, MetaSSLError

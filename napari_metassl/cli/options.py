@@ -24,15 +24,6 @@ class WeightsChoice(StrEnum):
     RATIONAL = "rational"
 
 
-class FormatChoice(StrEnum):
-    """File formats of labels."""
-
-    NII_GZ = "nii.gz"
-    NII = "nii"
-    NRRD = "nrrd"
-    MHA = "mha"
-
-
 class PrecisionChoice(StrEnum):
     """Number format of the networks' arithmetic."""
 

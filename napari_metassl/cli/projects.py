@@ -1,13 +1,12 @@
-"""``new``, ``pairs``, ``use``, ``jobs`` and ``export``: what a project holds."""
+"""``new``, ``pairs``, ``use`` and ``jobs``: what a project holds."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from napari_metassl.cli.console import complain, figure, print_json, print_table, progress_bar, say
-from napari_metassl.cli.options import FormatChoice, JsonOption, ProjectArgument
-from napari_metassl.errors import ProjectProblem
+from napari_metassl.cli.console import figure, print_json, print_table, progress_bar, say
+from napari_metassl.cli.options import JsonOption, ProjectArgument
 
 
 def new(
@@ -135,47 +134,6 @@ def jobs(project: ProjectArgument, json: JsonOption = False) -> None:
             for job in found
         ],
     )
-
-
-def export(
-    project: ProjectArgument,
-    *,
-    to: Annotated[Path | None, typer.Option(help="Folder; else the project's exports.")] = None,
-    file_format: Annotated[
-        FormatChoice, typer.Option("--format", help="File format.")
-    ] = FormatChoice.NII_GZ,
-    volume: Annotated[
-        list[str] | None, typer.Option(help="Only this volume; may be given again.")
-    ] = None,
-    json: JsonOption = False,
-) -> None:
-    """Write segmentations with the corrections in them, and where each voxel comes from."""
-    from napari_metassl.data.export import export_volume
-    from napari_metassl.data.project import Project
-
-    opened = Project.open(project)
-    names = volume or [record.name for record in opened.volumes()]
-    written: list[Path] = []
-    missing: list[str] = []
-    with progress_bar() as bar:
-        for name in bar.track(names, description="Exporting"):
-            try:
-                written += export_volume(opened, name, to, f".{file_format}")
-            except ProjectProblem as problem:
-                if volume:
-                    raise
-                missing.append(str(problem))
-    if not written:
-        raise ProjectProblem(
-            f"No volume of project '{opened.name}' has a label, a prediction or a correction to "
-            f"export; run `napari-metassl predict {project}` first."
-        )
-    for sentence in missing:
-        complain(sentence)
-    if json:
-        print_json({"written": written, "not_exported": len(missing)})
-        return
-    say(f"Wrote {len(written)} files to {written[0].parent}.")
 
 
 def _validation_dice(metrics: dict[str, Any]) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from pathlib import Path
 from types import TracebackType
@@ -13,10 +13,8 @@ import numpy.typing as npt
 
 from napari_metassl.data.edit_journal import EditJournal, EditRecord, read_journal
 from napari_metassl.data.edit_runs import EditRuns
-from napari_metassl.data.geometry import Geometry
 from napari_metassl.data.names import check_name
 from napari_metassl.data.table_view import TableView
-from napari_metassl.data.volume_io import volume_suffix, write_labels
 from napari_metassl.errors import ProjectProblem
 
 BACKGROUND_MARK = 255
@@ -42,6 +40,14 @@ class Provenance(IntEnum):
     """From the volume's manual label file; in exports only."""
 
 
+PROVENANCE_COLORS: Mapping[Provenance, str] = {
+    Provenance.CONFIRMED: "#009e73",
+    Provenance.CORRECTED: "#e69f00",
+    Provenance.MANUAL: "#8a8a8a",
+}
+"""From Okabe and Ito's palette as the regions, but none of theirs; what is predicted has none."""
+
+
 _WITHOUT_PREDICTION = np.full(256, Provenance.CORRECTED, np.uint8)
 _WITHOUT_PREDICTION[0] = Provenance.PREDICTED
 
@@ -61,6 +67,8 @@ class Corrections:
         `Provenance` of every voxel.
     notices : tuple of str
         What the person should know about the state the journal was found in.
+    recovered : tuple of EditRecord
+        Edits of a session that was killed before it could close; none after one that ended well.
     """
 
     def __init__(
@@ -73,13 +81,18 @@ class Corrections:
         self.name = name
         self.labels: Bytes = np.zeros(tuple(shape), np.uint8)
         self.provenance: Bytes = np.zeros(tuple(shape), np.uint8)
+        self._counts = np.zeros(256, np.int64)
+        self._counts[Provenance.PREDICTED] = self.labels.size
         for edit in edits:
             edit.runs.apply(self.labels, self.provenance)
+            self._count(edit.runs)
         self.notices: tuple[str, ...] = () if journal is None else tuple(journal.notices)
         self._edits = edits
         self._journal = journal
         self._committed: Bytes = self.labels.copy()
         self._unwritten = False
+        count = 0 if journal is None else journal.recovered_edits
+        self.recovered: tuple[EditRecord, ...] = tuple(edits[len(edits) - count :])
 
     @classmethod
     def open(
@@ -110,10 +123,9 @@ class Corrections:
         """All edits ever made, oldest first, those taken back included."""
         return tuple(self._edits)
 
-    @property
-    def recovered_edits(self) -> int:
-        """Edits of a session that was killed before it could close; 0 after one that ended well."""
-        return 0 if self._journal is None else self._journal.recovered_edits
+    def voxels_of(self, provenance: Provenance) -> int:
+        """How many voxels are of a provenance; counted edit by edit, so it costs nothing."""
+        return int(self._counts[provenance])
 
     @property
     def touched(self) -> npt.NDArray[np.bool_]:
@@ -193,17 +205,6 @@ class Corrections:
         """Labels to train on, (Z, Y, X) int16: -1 where nobody said anything."""
         return _TRAINING_LABEL[self.labels]
 
-    def save_snapshot(self, path: Path, geometry: Geometry) -> tuple[Path, Path]:
-        """Write labels and provenance as they are now to `path` and ``..._provenance...``.
-
-        For other programs; what counts is the journal.
-        """
-        suffix = volume_suffix(path) or ""
-        beside = path.with_name(f"{path.name[: len(path.name) - len(suffix)]}_provenance{suffix}")
-        write_labels(path, self.labels, geometry)
-        write_labels(beside, self.provenance, geometry)
-        return path, beside
-
     def close(self) -> None:
         """Record what is not recorded yet, and give the journal free."""
         if not self.closed:
@@ -244,6 +245,12 @@ class Corrections:
         self._unwritten = False
         runs.apply(self.labels, self.provenance)
         runs.apply(self._committed, self.provenance)
+        self._count(runs)
+
+    def _count(self, runs: EditRuns) -> None:
+        for values, sign in ((runs.values[2], -1), (runs.values[3], 1)):
+            found = np.bincount(values, weights=runs.length, minlength=len(self._counts))
+            self._counts += sign * found.astype(np.int64)
 
     def _provenance_of(
         self,

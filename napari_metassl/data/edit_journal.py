@@ -135,7 +135,7 @@ class EditJournal:
         self._leftover = False  # whether part of a record that failed is behind the end
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = FileLock(path.with_name(path.name + ".lock"), f"Volume '{volume}'")
+            self._lock = FileLock(lock_path(path), f"Volume '{volume}'")
         except OSError as error:
             raise _unwritable(path, error) from error
         try:
@@ -255,6 +255,11 @@ class EditJournal:
         if not noted or not noted[0].isdecimal():
             return 0
         return sum(edit.seq >= int(noted[0]) for edit in self.edits)
+
+
+def lock_path(journal: Path) -> Path:
+    """Where the lock of a journal is kept."""
+    return journal.with_name(journal.name + ".lock")
 
 
 @cache

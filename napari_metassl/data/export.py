@@ -1,86 +1,130 @@
-"""What is handed on: a segmentation of a volume, and where each of its voxels comes from."""
+"""What is handed on: a segmentation, where each of its voxels comes from, and a report."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from napari_metassl.data.corrections import BACKGROUND_MARK, Corrections, Provenance
-from napari_metassl.data.geometry import Geometry
+from napari_metassl.data.corrections import PROVENANCE_COLORS
+from napari_metassl.data.export_request import Exported, ExportFormat, ExportRequest, Look
+from napari_metassl.data.final_segmentation import FinalSegmentation, Labels, final_segmentation
+from napari_metassl.data.nnunet_export import export_dataset
 from napari_metassl.data.project import Project
-from napari_metassl.data.volume_io import write_labels
+from napari_metassl.data.report_page import report_page
+from napari_metassl.data.slice_picture import slice_pictures
+from napari_metassl.data.slicer_segmentation import Segment, segment_fields
+from napari_metassl.data.volume_io import encode_labels, written_together
+from napari_metassl.data.volume_report import make_report
 from napari_metassl.errors import ProjectProblem
 
-SUFFIX = ".nii.gz"
 
+def export(
+    project: Project, request: ExportRequest, look: Look = lambda _name, _share: None
+) -> Exported:
+    """Write the best segmentation there is of some volumes, or of all.
 
-def export_volume(
-    project: Project, name: str, folder: Path | None = None, suffix: str = SUFFIX
-) -> tuple[Path, Path]:
-    """Write the best segmentation of a volume there is, and its provenance.
-
-    Manual labels where the volume has them, otherwise the pair's merged prediction; corrections
-    over either.
-
-    Parameters
-    ----------
-    folder
-        The project's ``exports/`` if not given.
-    suffix
-        ``.nii.gz``, ``.nii``, ``.nrrd`` or ``.mha``.
-
-    Returns
-    -------
-    tuple of Path
-        ``NAME.nii.gz`` with labels and ``NAME_provenance.nii.gz`` with `Provenance` values.
+    Every file is written aside and renamed; those of a volume once all of them are whole.
 
     Raises
     ------
     ProjectProblem
-        If there is neither a label, nor a prediction, nor a correction.
+        If there is nothing to export, or a file is there that may not be replaced.
+    FileProblem
+        If the disk refuses.
     """
-    folder = project.exports_folder if folder is None else Path(folder)
-    labels, provenance, geometry = final_segmentation(project, name)
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = folder / f"{name}{suffix}", folder / f"{name}_provenance{suffix}"
-    for path, data in zip(paths, (labels, provenance), strict=True):
-        write_labels(path, data, geometry)
+    if request.format is ExportFormat.NNUNET:
+        return export_dataset(project, request, look)
+    names = request.volumes or tuple(record.name for record in project.volumes())
+    if not request.replace:
+        _require_free(request, names)
+    written: list[Path] = []
+    left_out: list[str] = []
+    for number, name in enumerate(names):
+        look(name, number / len(names))
+        try:
+            written += export_volume(project, name, request)
+        except ProjectProblem as problem:
+            if request.volumes:
+                raise
+            left_out.append(str(problem))
+    if not written:
+        raise ProjectProblem(
+            f"No volume of project '{project.name}' has a label, a prediction or a correction to "
+            f"export; run `napari-metassl predict {project.folder}` first."
+        )
+    return Exported(request.folder, tuple(written), tuple(left_out))
+
+
+def export_volume(project: Project, name: str, request: ExportRequest) -> list[Path]:
+    """Write the files of one volume, whatever is there; see `paths_of` for their names."""
+    final = final_segmentation(project, name)
+    paths = paths_of(name, request)
+    with written_together(paths) as asides:
+        left = iter(asides)
+        _write(next(left), final, final.labels, _classes(project), request)
+        if request.provenance:
+            _write(next(left), final, final.provenance, _PROVENANCES, request)
+        if request.report:
+            _write_report(project, name, final, paths, (next(left), next(left)))
     return paths
 
 
-def final_segmentation(
-    project: Project, name: str
-) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8], Geometry]:
-    """Labels and `Provenance` of every voxel, both (Z, Y, X), and the volume's geometry."""
-    corrections = None
-    if Corrections.exist(project.corrections_folder, name):
-        corrections = project.corrections(name, writable=False)
-    base = _base(project, name)
-    if base is None and (corrections is None or not corrections.touched.any()):
+def paths_of(name: str, request: ExportRequest) -> list[Path]:
+    """Files an export of a volume consists of: labels, provenance, report (JSON, page)."""
+    names = [f"{name}.{request.format}"]
+    if request.provenance:
+        names.append(f"{name}_provenance.{request.format}")
+    if request.report:
+        names += [f"{name}_report.json", f"{name}_report.html"]
+    return [request.folder / file for file in names]
+
+
+def _require_free(request: ExportRequest, names: tuple[str, ...]) -> None:
+    there = [path for name in names for path in paths_of(name, request) if path.exists()]
+    if there:
+        more = f" and {len(there) - 1} more" if len(there) > 1 else ""
         raise ProjectProblem(
-            f"Volume '{name}' has no label, prediction or correction to export. Predict it first."
+            f"'{there[0].name}'{more} would be replaced in '{request.folder}'. Choose another "
+            "folder, or allow that files are replaced."
         )
-    geometry = project.geometry(name)
-    if base is None:
-        assert corrections is not None
-        base = np.zeros_like(corrections.labels), Provenance.PREDICTED
-    labels, source = base
-    provenance = np.full(labels.shape, source, np.uint8)
-    if corrections is not None:
-        touched = corrections.touched
-        said = np.where(corrections.labels == BACKGROUND_MARK, 0, corrections.labels)
-        labels = np.where(touched, said, labels)
-        provenance[touched] = corrections.provenance[touched]
-    return labels, provenance, geometry
 
 
-def _base(project: Project, name: str) -> tuple[npt.NDArray[Any], Provenance] | None:
-    """Find what lies under the corrections, and what its voxels count as."""
-    manual = project.load_labels(name)
-    if manual is not None:
-        return manual.data, Provenance.MANUAL
-    prediction = project.prediction(name)
-    return None if prediction is None else (prediction.merged(), Provenance.PREDICTED)
+def _write(
+    aside: Path,
+    final: FinalSegmentation,
+    labels: Labels,
+    segments: list[Segment],
+    request: ExportRequest,
+) -> None:
+    if request.format is ExportFormat.SEG_NRRD:
+        encode_labels(
+            aside, labels, final.geometry, lambda voxels: segment_fields(voxels, segments)
+        )
+    else:
+        encode_labels(aside, labels, final.geometry)
+
+
+def _classes(project: Project) -> list[Segment]:
+    named = zip(project.class_names, project.class_colors, strict=True)
+    return [Segment(k, name, color) for k, (name, color) in enumerate(named) if k > 0]
+
+
+_PROVENANCES = [
+    Segment(int(provenance), provenance.name.lower(), color)
+    for provenance, color in PROVENANCE_COLORS.items()
+]
+
+
+def _write_report(
+    project: Project,
+    name: str,
+    final: FinalSegmentation,
+    paths: list[Path],
+    asides: tuple[Path, Path],
+) -> None:
+    report = make_report(project, name, final, [path.name for path in paths])
+    image = np.asarray(project.load_image(name)[0].data)
+    pictures = slice_pictures(image, final, project.class_colors)
+    asides[0].write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    asides[1].write_text(report_page(report, pictures), encoding="utf-8")

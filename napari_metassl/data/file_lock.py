@@ -58,6 +58,18 @@ class FileLock:
         os.write(self._descriptor, content)
 
 
+def was_killed(path: Path) -> bool:
+    """Whether the process that held the lock at `path` last ended without giving it free."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
+    except OSError:
+        return False
+    try:
+        return bool(os.read(descriptor, 200).strip()) and _try_lock(descriptor)
+    finally:
+        os.close(descriptor)  # gives it free again
+
+
 def _try_lock(descriptor: int) -> bool:
     """Lock without waiting; on a disk that knows no locks, do without."""
     try:

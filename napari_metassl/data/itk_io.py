@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,8 +54,16 @@ def _judged_header(path: Path) -> tuple[Any, Geometry]:
     return reader, Geometry.from_file(affine_from_itk(space), shape, space)
 
 
-def write_itk(path: Path, file_array: Array, geometry: Geometry) -> None:
-    """Write voxels given in the file's ``(i, j, k)`` order as compressed NRRD or MetaImage."""
+def write_itk(
+    path: Path, file_array: Array, geometry: Geometry, *, fields: Mapping[str, str] | None = None
+) -> None:
+    """Write voxels given in the file's ``(i, j, k)`` order as compressed NRRD or MetaImage.
+
+    Parameters
+    ----------
+    fields
+        What the header says beside the geometry, by name.
+    """
     import SimpleITK as sitk  # noqa: N813 - the name everyone uses
 
     space = geometry.source.itk or itk_from_affine(geometry.source.affine)
@@ -63,6 +71,8 @@ def write_itk(path: Path, file_array: Array, geometry: Geometry) -> None:
     image.SetSpacing(space.spacing)
     image.SetOrigin(space.origin)
     image.SetDirection(space.direction)
+    for name, value in (fields or {}).items():
+        image.SetMetaData(name, value)
     with quiet_itk():
         sitk.WriteImage(image, str(path), useCompression=True)
 

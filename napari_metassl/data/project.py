@@ -20,7 +20,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_metassl.data.corrections import Corrections, combine_labels, holds_edits
+from napari_metassl.data.corrections import (
+    Corrections,
+    combine_labels,
+    holds_edits,
+    journal_path,
+)
+from napari_metassl.data.edit_journal import lock_path
+from napari_metassl.data.file_lock import was_killed
 from napari_metassl.data.geometry import Geometry
 from napari_metassl.data.model_card import CARD_FILE as PAIR_CARD_FILE
 from napari_metassl.data.model_card import WEIGHT_FILES, ModelCard, list_pairs, read_card
@@ -298,6 +305,15 @@ class Project:
         if writable:
             self._corrections[name] = opened
         return opened
+
+    def killed_volumes(self) -> list[str]:
+        """Volumes that were open when their window was killed, the latest first."""
+        found = []
+        for record in self.file.volumes:
+            lock = lock_path(journal_path(self.corrections_folder, record.name))
+            if was_killed(lock):
+                found.append((lock.stat().st_mtime, record.name))
+        return [name for _, name in sorted(found, reverse=True)]
 
     def training_labels(
         self, name: str

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +104,28 @@ def write_labels(path: Path | str, labels: Array, geometry: Geometry) -> Path:
     path = Path(path)
     compact = as_labels(path, np.asarray(labels))
     return _write_file(path, compact, geometry, label_map=True)
+
+
+def encode_labels(
+    aside: Path,
+    labels: Array,
+    geometry: Geometry,
+    fields: Callable[[Array], Mapping[str, str]] | None = None,
+) -> None:
+    """Write labels as `write_labels` does, but to a path of `written_together` itself.
+
+    Parameters
+    ----------
+    fields
+        Gives what an NRRD header says beside the geometry, from the voxels in file order.
+    """
+    compact = as_labels(aside, np.asarray(labels))
+    _require_writable(aside, compact, geometry)
+    voxels = geometry.source.to_file(compact)
+    if volume_suffix(aside) in NIFTI_SUFFIXES:
+        write_nifti(aside, voxels, geometry, label_map=True)
+    else:
+        write_itk(aside, voxels, geometry, fields=fields(voxels) if fields else None)
 
 
 def write_volume(path: Path | str, data: Array, geometry: Geometry, *, slope: float = 1.0) -> Path:
@@ -218,6 +240,17 @@ def _unknown_suffix(path: Path) -> FileProblem:
 def _write_file(
     path: Path, data: Array, geometry: Geometry, *, slope: float = 1.0, label_map: bool = False
 ) -> Path:
+    _require_writable(path, data, geometry)
+    voxels = geometry.source.to_file(data)
+    with written_aside(path) as aside:
+        if volume_suffix(path) in NIFTI_SUFFIXES:
+            write_nifti(aside, voxels, geometry, slope=slope, label_map=label_map)
+        else:
+            write_itk(aside, voxels, geometry)
+    return path
+
+
+def _require_writable(path: Path, data: Array, geometry: Geometry) -> None:
     suffix = volume_suffix(path)
     if suffix is None or not suffix.endswith(WRITABLE_SUFFIXES):
         raise FileProblem(
@@ -229,32 +262,43 @@ def _write_file(
             f"{quoted(path)} cannot be written: the voxels have shape {times(data.shape)} but the "
             f"volume has {times(geometry.shape or ())} (z, y, x). Resample or uncrop them first."
         )
-    voxels = geometry.source.to_file(data)
-    with written_aside(path) as aside:
-        if suffix in NIFTI_SUFFIXES:
-            write_nifti(aside, voxels, geometry, slope=slope, label_map=label_map)
-        else:
-            write_itk(aside, voxels, geometry)
-    return path
 
 
 @contextmanager
 def written_aside(path: Path) -> Iterator[Path]:
     """Give a path in the same folder to write to; flush it to disk and rename it at the end."""
-    aside = path.with_name(f".part-{os.getpid()}-{path.name}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with written_together([path]) as (aside,):
         yield aside
-        with aside.open("rb+") as file:
-            os.fsync(file.fileno())
-        aside.replace(path)
+
+
+@contextmanager
+def written_together(paths: Sequence[Path]) -> Iterator[list[Path]]:
+    """Give a path beside each of `paths` to write to; they are renamed once all are whole.
+
+    Raises
+    ------
+    FileProblem
+        If the disk refuses; what was written aside is then gone and what was there is untouched.
+    """
+    asides = [path.with_name(f".part-{os.getpid()}-{path.name}") for path in paths]
+    try:
+        for path in paths:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        yield asides
+        for aside in asides:
+            with aside.open("rb+") as file:
+                os.fsync(file.fileno())
+        for aside, path in zip(asides, paths, strict=True):
+            aside.replace(path)
     except (OSError, RuntimeError) as error:
         raise FileProblem(
-            f"{quoted(path)} could not be written to '{path.parent}': {_first_line(error)}. Free "
-            "space there or choose another folder."
+            f"{quoted(paths[0])} could not be written to '{paths[0].parent}': "
+            f"{_first_line(error)}. Free space there or choose another folder."
         ) from error
     finally:
-        aside.unlink(missing_ok=True)
+        for aside in asides:
+            with suppress(OSError):
+                aside.unlink(missing_ok=True)
 
 
 def _first_line(error: Exception) -> str:

@@ -17,9 +17,7 @@ from napari_metassl.data.corrections import (
     Provenance,
     combine_labels,
 )
-from napari_metassl.data.geometry import Geometry
 from napari_metassl.data.table_view import TableView
-from napari_metassl.data.volume_io import read_labels
 from napari_metassl.errors import ProjectProblem
 
 SHAPE = (4, 10, 12)
@@ -108,6 +106,8 @@ def test_any_sequence_of_edits_comes_back_and_can_be_undone(edits, tmp_path_fact
             if corrections.record("paint", box if kind == "box" else None):
                 states.append(corrections.labels.copy())
     np.testing.assert_array_equal(corrections.labels, states[-1])
+    for kind in (Provenance.PREDICTED, Provenance.CONFIRMED, Provenance.CORRECTED):
+        assert corrections.voxels_of(kind) == (corrections.provenance == kind).sum()
     corrections.close()
 
 
@@ -134,7 +134,7 @@ def test_what_was_not_recorded_is_recorded_on_closing(tmp_path) -> None:
 def test_edits_count_as_recovered_only_after_a_session_that_did_not_end_well(tmp_path) -> None:
     for session in range(3):
         with Corrections.open(tmp_path, "p", SHAPE) as corrections:
-            assert corrections.recovered_edits == 0
+            assert not corrections.recovered
             assert len(corrections.history) == session
             corrections.labels[0, 0, session] = 1
             corrections.record("paint")
@@ -207,17 +207,6 @@ def test_training_labels_are_sparse_and_win_over_manual_ones(tmp_path) -> None:
             combine_labels(manual[:2], corrections)
 
 
-def test_a_snapshot_is_an_ordinary_label_file(tmp_path) -> None:
-    with Corrections.open(tmp_path, "p", SHAPE) as corrections:
-        corrections.labels[1, 2] = BACKGROUND_MARK
-        corrections.record("fill")
-        geometry = Geometry.from_spacing((3, 1, 1), SHAPE)
-        paths = corrections.save_snapshot(tmp_path / "p.nii.gz", geometry)
-        assert [path.name for path in paths] == ["p.nii.gz", "p_provenance.nii.gz"]
-        np.testing.assert_array_equal(read_labels(paths[0]).data, corrections.labels)
-        np.testing.assert_array_equal(read_labels(paths[1]).data, corrections.provenance)
-
-
 PAINTER = """
 import sys
 from pathlib import Path
@@ -225,7 +214,7 @@ import numpy as np
 from napari_metassl.data.corrections import Corrections
 
 corrections = Corrections.open(Path(sys.argv[1]), "p", (8, 64, 64))
-print("ready", len(corrections.history), corrections.recovered_edits, flush=True)
+print("ready", len(corrections.history), len(corrections.recovered), flush=True)
 for number in range(len(corrections.history), 100_000):
     rng = np.random.default_rng(number)
     z, y, x = rng.integers(0, (8, 40, 40))
@@ -271,7 +260,7 @@ def test_kill_at_any_moment_loses_no_finished_stroke(tmp_path) -> None:
     with Corrections.open(tmp_path, "p", (8, 64, 64)) as corrections:
         strokes = len(corrections.history)
         assert finished <= strokes <= finished + 1
-        assert corrections.recovered_edits == strokes - session
+        assert len(corrections.recovered) == strokes - session
         np.testing.assert_array_equal(corrections.labels, repaint(strokes))
     with Corrections.open(tmp_path, "p", (8, 64, 64)) as corrections:
-        assert corrections.recovered_edits == 0  # closed well
+        assert not corrections.recovered  # closed well
