@@ -97,7 +97,8 @@ class CorrectionWriter:
         changed = 0
         with self.session.telling():
             predicted = self.review.merged
-            changed = self.review.corrections.record(action, box, predicted)
+            who = self.session.annotator.strip() or None
+            changed = self.review.corrections.record(action, box, predicted, who=who)
             if changed:
                 self.session.edited.emit(changed)
         return changed

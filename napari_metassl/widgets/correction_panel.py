@@ -17,6 +17,7 @@ from napari_metassl.widgets.brush_picker import BrushPicker
 from napari_metassl.widgets.components import Card, KeyButton, button, label, row
 from napari_metassl.widgets.edit_tools import EditTools
 from napari_metassl.widgets.proposal_row import ProposalRow
+from napari_metassl.widgets.provenance_row import ProvenanceRow
 from napari_metassl.widgets.session import KEYS, Action, Session
 from napari_metassl.widgets.site_list import SiteList
 from napari_metassl.widgets.theme import Palette
@@ -67,11 +68,15 @@ class CorrectionPanel(Card):
         self.body.addWidget(self.brush)
         self.tools = EditTools(session)
         self.body.addWidget(self.tools)
+        self.provenance = ProvenanceRow(session)
+        self.body.addWidget(self.provenance)
         self.body.addStretch(0)  # takes the room while the list is hidden
         session.events.project.connect(self._show_empty)
         session.events.review.connect(self.refresh)
         session.events.listing.connect(self.refresh)
         session.events.site.connect(self._enable)
+        session.events.reach_mm.connect(self._on_reach)
+        session.events.go_on.connect(self._on_go_on)
         session.events.prediction_job.connect(self._show_empty)
         session.edited.connect(self.refresh)
         self.refresh()
@@ -195,6 +200,12 @@ class CorrectionPanel(Card):
 
     def _set_reach(self, reach: float) -> None:
         self.session.reach_mm = reach
+
+    def _on_reach(self, reach: float) -> None:
+        self.reach.setValue(reach)
+
+    def _on_go_on(self, on: bool) -> None:
+        self.go_on.setChecked(on)
 
     def _set_go_on(self, on: bool) -> None:
         self.session.go_on = on

@@ -66,6 +66,7 @@ class Walk:
 
     def _arrive(self) -> None:
         self.widget.viewer.window.resize(*SIZE)
+        self.widget.preferences.leave_alone()
         self.session.volume = VOLUME
         self._settle()
 

@@ -8,18 +8,22 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Image, Labels, Layer
-from napari.utils.colormaps import DirectLabelColormap
 from napari.utils.events import Event
 from napari.viewer import Viewer
 
 from napari_metassl.data.corrections import BACKGROUND_MARK
-from napari_metassl.data.quadripartition import REGION_COLORS
 from napari_metassl.method.region import Region
 from napari_metassl.widgets.camera import camera_of
 from napari_metassl.widgets.correction_layer import (
     CorrectionLayer,
     CorrectionWriter,
     correction_colormap,
+)
+from napari_metassl.widgets.label_colors import (
+    PROVENANCE_NAMES,
+    class_colormap,
+    provenance_colormap,
+    region_colormap,
 )
 from napari_metassl.widgets.napari_io import contrast_limits
 from napari_metassl.widgets.review import Review
@@ -29,13 +33,14 @@ from napari_metassl.widgets.theme import CONFIDENCE_COLORMAP
 # Outlines are for slices; that 3D shows the whole structure instead is just what is wanted.
 warnings.filterwarnings("ignore", message="Contours are not displayed during 3D rendering")
 
-IMAGE, CONFIDENCE, PREDICTION, REGIONS, MANUAL, CORRECTIONS = (
+IMAGE, CONFIDENCE, PREDICTION, REGIONS, MANUAL, CORRECTIONS, PROVENANCE = (
     "image",
     "confidence",
     "prediction",
     "regions",
     "manual labels",
     "corrections",
+    "provenance",
 )
 
 
@@ -55,6 +60,7 @@ START_LOOKS = {
     REGIONS: Look(True, 0.5),
     MANUAL: Look(True, 0.9, contour=1),
     CORRECTIONS: Look(True, 0.7),
+    PROVENANCE: Look(False, 0.85),  # over the corrections, or one could not tell it from them
 }
 
 
@@ -81,6 +87,8 @@ class ReviewLayers:
             (session.events.busy, self._on_busy),
             (session.events.visible_regions, self._on_visible_regions),
             (session.events.brush, self._on_brush),
+            (session.events.show_provenance, self._on_show_provenance),
+            (session.edited, self._on_edited),
             (session.partitioned, self._on_partitioned),
             (session.paint, self._on_paint),
             (session.edit, self._on_edit),
@@ -188,6 +196,7 @@ class ReviewLayers:
             wanted[MANUAL] = review.labels.data, {"colormap": classes}
         painted = correction_colormap(review.class_colors)
         wanted[CORRECTIONS] = review.corrections.labels, {"colormap": painted}
+        wanted[PROVENANCE] = review.corrections.provenance, {"colormap": provenance_colormap()}
         place = review.images[0].layer_kwargs()
         return {
             kind: (data, {**place, "name": kind, **settings})
@@ -243,12 +252,16 @@ class ReviewLayers:
             return layer
         layer = Labels(data, **settings)
         layer.contour = look.contour
+        if kind == PROVENANCE:
+            layer.visible = self.session.show_provenance
+            layer.features = PROVENANCE_NAMES
+            layer.events.visible.connect(self._on_provenance_visible)
         return layer
 
     def _in_order(self) -> None:
-        """Keep the corrections on top and the image below, whatever was added when."""
+        """Keep corrections and provenance on top and the image below, whatever was added when."""
         order = [kind for kind in self.layers if kind.startswith(IMAGE)]
-        above = (CONFIDENCE, PREDICTION, REGIONS, MANUAL, CORRECTIONS)
+        above = (CONFIDENCE, PREDICTION, REGIONS, MANUAL, CORRECTIONS, PROVENANCE)
         order += [kind for kind in above if kind in self.layers]
         wanted = [self.layers[kind] for kind in order]
         if [layer for layer in self.viewer.layers if layer in wanted] == wanted:
@@ -319,6 +332,21 @@ class ReviewLayers:
         known = brush < len(review.class_names) or brush == BACKGROUND_MARK
         layer.selected_label = brush if known else 1
 
+    def _on_show_provenance(self, show: bool) -> None:
+        if show:
+            self._bring_back()
+        if (layer := self.layers.get(PROVENANCE)) is not None:
+            layer.visible = show
+
+    def _on_provenance_visible(self, event: Event) -> None:
+        if not self._changing:  # a person used the eye in napari's list of layers
+            self.session.show_provenance = event.source.visible
+
+    def _on_edited(self) -> None:
+        layer = self.layers.get(PROVENANCE)
+        if layer is not None and layer.visible:
+            layer.refresh(thumbnail=False, highlight=False, extent=False)
+
     def _on_paint(self) -> None:
         self._bring_back()
         if (layer := self.corrections) is not None:
@@ -356,22 +384,13 @@ class ReviewLayers:
     def _on_offer(self, what: str) -> None:
         if what == "layers":
             self._bring_back()
+        elif what == "recovered":
+            self._bring_back()
+            if (layer := self.corrections) is not None:
+                layer.visible = True
+                self.viewer.layers.selection.active = layer
 
     def _bring_back(self) -> None:
         review = self.session.review
         if review is not None and set(self._wanted(review)) - set(self.layers):
             self._fill(review)
-
-
-def class_colormap(class_colors: tuple[str, ...]) -> DirectLabelColormap:
-    """Colours of the classes; the background is not shown."""
-    colors: dict[int | None, str] = {None: "transparent", 0: "transparent"}
-    colors |= {k: color for k, color in enumerate(class_colors) if k > 0}
-    return DirectLabelColormap(color_dict=colors)
-
-
-def region_colormap(visible: frozenset[Region]) -> DirectLabelColormap:
-    """Colours of the regions; those not visible are transparent."""
-    colors: dict[int | None, str] = {None: "transparent", 0: "transparent"}
-    colors |= {int(r): REGION_COLORS[r] if r in visible else "transparent" for r in Region}
-    return DirectLabelColormap(color_dict=colors)

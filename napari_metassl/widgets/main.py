@@ -20,10 +20,13 @@ from napari_metassl.widgets.job_watcher import JobWatcher
 from napari_metassl.widgets.label_error_view import LabelErrorView
 from napari_metassl.widgets.layers import ReviewLayers
 from napari_metassl.widgets.message_bar import MessageBar
+from napari_metassl.widgets.preferences import Preferences
 from napari_metassl.widgets.project_panel import ProjectPanel
 from napari_metassl.widgets.proposal_outline import ProposalOutline
 from napari_metassl.widgets.proposing import Proposing
 from napari_metassl.widgets.queue_loader import QueueLoader
+from napari_metassl.widgets.reach_outline import ReachOutline
+from napari_metassl.widgets.recovered_edits import RecoveredEdits
 from napari_metassl.widgets.regions_panel import RegionsPanel
 from napari_metassl.widgets.review_loader import ReviewLoader
 from napari_metassl.widgets.session import KEYS, Action, Session
@@ -56,6 +59,7 @@ class MetaSSLWidget(QWidget):
         super().__init__()
         self.viewer = napari_viewer
         self.session = Session()
+        self.preferences = Preferences(self.session)
         self._window: QMainWindow | None = None
         self._closed = self._closing = False
         self.setObjectName("MetaSSL")
@@ -69,6 +73,8 @@ class MetaSSLWidget(QWidget):
         self.proposal_outline = ProposalOutline(napari_viewer, self.session)
         self.ball = BallBrush(self.session, self.layers)
         self.bench = ToolBench(napari_viewer, self.session)
+        self.reach_outline = ReachOutline(napari_viewer, self.session)
+        self.recovered = RecoveredEdits(napari_viewer, self.session)
         self.loader = ReviewLoader(self.session, self)
         self.queue_loader = QueueLoader(self.session, self)
         self.watcher = JobWatcher(self.session, executor, self)
@@ -103,8 +109,10 @@ class MetaSSLWidget(QWidget):
         self.proposing.close()
         for part in (self.bench, self.ball, self.proposal_outline, self.outline):
             part.close()
+        self.reach_outline.close()
         self.layers.close()
         self.session.set_project(None)
+        self.preferences.close()
         if self._window is not None:
             self._window.removeEventFilter(self)
             self._window = None

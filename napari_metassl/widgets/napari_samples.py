@@ -86,7 +86,7 @@ def decathlon_heart() -> list[LayerTuple]:
 
 
 def _phantoms(role: Role) -> list[LayerTuple]:
-    from napari_metassl.widgets.layers import class_colormap
+    from napari_metassl.widgets.label_colors import class_colormap
 
     folder = sample_data_path()
     split = json.loads((folder / "split.json").read_text(encoding="utf-8"))
@@ -147,7 +147,7 @@ def _predict(project: Project, name: str) -> None:
 
 
 def _predicted_layers(project: Project, name: str) -> list[LayerTuple]:
-    from napari_metassl.widgets.layers import class_colormap, region_colormap
+    from napari_metassl.widgets.label_colors import class_colormap, region_colormap
     from napari_metassl.widgets.theme import CONFIDENCE_COLORMAP
 
     prediction = project.prediction(name)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Literal
 
-from qtpy.QtCore import QObject, QProcess
+from qtpy.QtCore import QObject, QProcess, QUrl
+from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QFileDialog, QWidget
 
+from napari_metassl.data.export_request import Exported
 from napari_metassl.data.model_card import CARD_FILE
 from napari_metassl.data.project_file import PROJECT_FILE
 from napari_metassl.data.sample import sample_project
 from napari_metassl.errors import PairProblem
+from napari_metassl.widgets.export_dialog import ExportDialog
 from napari_metassl.widgets.new_project_dialog import NewProjectDialog
 from napari_metassl.widgets.recent_projects import remember_project, sample_project_folder
 from napari_metassl.widgets.session import Notice, Session
@@ -25,6 +29,8 @@ class ProjectActions(QObject):
         self.session = session
         self._parent = parent
         self._importing: QProcess | None = None
+        self._exported_to: Path | None = None
+        session.offer_taken.connect(self._on_offer)
 
     def open_folder(self, folder: Path) -> None:
         """Open the project in ``folder``; the one at hand stays if that fails."""
@@ -51,6 +57,29 @@ class ProjectActions(QObject):
             if not (folder / PROJECT_FILE).is_file():
                 sample_project(folder)
             self.open_folder(folder)
+
+    def ask_and_export(self) -> None:
+        """Let a person hand volumes on; what was painted until now is in it."""
+        project = self.session.project
+        if project is None:
+            return
+        dialog = ExportDialog(project, self.session.volume, self._parent)
+        if dialog.exec() and dialog.exported is not None:
+            self._tell_of(dialog.exported)
+        dialog.deleteLater()
+
+    def _tell_of(self, exported: Exported) -> None:
+        count = len(exported.written)
+        text = f"{count} file{'s' if count != 1 else ''} written to '{exported.folder}'."
+        if exported.left_out:
+            text += f" {len(exported.left_out)} left out: {exported.left_out[0]}"
+        self._exported_to = exported.folder
+        tone: Literal["good", "warning"] = "warning" if exported.left_out else "good"
+        self.session.notice = Notice(text, tone, "Open folder", "exported")
+
+    def _on_offer(self, what: str) -> None:
+        if what == "exported" and self._exported_to is not None:
+            QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._exported_to)))
 
     def ask_and_import_pair(self) -> None:
         """Let a person copy a pair of networks into the project."""

@@ -89,12 +89,17 @@ class ReviewLoader(QObject):
             return
         self._announced = corrections
         said = list(corrections.notices)
-        if corrections.recovered_edits:
-            edits = corrections.recovered_edits
+        edits = len(corrections.recovered)
+        if edits:
             said.insert(
                 0,
                 f"The last session with '{review.name}' ended unexpectedly: "
                 f"{edits} edit{'s' if edits != 1 else ''} recovered, nothing finished is lost.",
             )
         if said:
-            self.session.notice = Notice(" ".join(said), "good" if len(said) == 1 else "warning")
+            self.session.notice = Notice(
+                " ".join(said),
+                "good" if len(said) == 1 else "warning",
+                offer="Show them" if edits else "",
+                what="recovered",
+            )

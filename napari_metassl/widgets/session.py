@@ -132,6 +132,12 @@ class Session(EventedModel):
         Which sites are listed and walked through, and in what order.
     reach_mm
         How far around a site its other voxels count as seen when it is finished.
+    show_reach
+        Whether that reach is outlined around the site at hand.
+    show_provenance
+        Whether it is shown which voxels are confirmed and which are corrected.
+    annotator
+        Who edits, as the journal notes it; the login name where empty.
     go_on
         Whether finishing a site goes to the next open one by itself.
     proposed
@@ -165,10 +171,13 @@ class Session(EventedModel):
     site: int | None = None
     listing: InstanceOf[Listing] = Listing()
     reach_mm: float = 3.0
+    show_reach: bool = True
     go_on: bool = True
     proposed: Source = Source.IMAGE
     grow_mm: float = 0.0
     proposal: InstanceOf[Proposal] | None = None
+    show_provenance: bool = False
+    annotator: str = ""
     brush: int = 1
     ball: bool = False
     ball_mm: float = 5.0
@@ -316,7 +325,14 @@ def as_thresholds(rows: Any) -> Thresholds:
 
 
 def first_volume(project: Project) -> str | None:
-    """Return the volume to begin with: unlabeled and predicted, the worst if that is known."""
+    """Return the volume to begin with.
+
+    The one that was open when the window was killed; else one unlabeled and predicted, the worst
+    if that is known.
+    """
+    killed = project.killed_volumes()
+    if killed:
+        return killed[0]
     if (worst := worst_unlabeled(project)) is not None:
         return worst
     records = project.volumes()

@@ -12,6 +12,7 @@ BACKGROUND_MARK_ALPHA = 0.3  # what is confirmed around a site must not hide the
 SITE_COLOR = "#ffffff"
 SITE_BODY_COLOR = "#a6ff00"  # in 3D, where the image is white and the regions are orange
 PROPOSED_BACKGROUND_COLOR = "#ff8cff"  # bright orchid: neither a region nor a class has it
+REACH_COLOR = "#ffffff"  # dashes, where the site has a line
 CONFIDENCE_COLORMAP = "viridis"  # even steps in lightness, also for colour-blind people
 
 

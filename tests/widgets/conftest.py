@@ -55,9 +55,17 @@ def viewer(qapp: Any) -> Iterator[Any]:
     QtViewer._instances.clear()
 
 
+def forget_preferences() -> None:
+    """Begin with the manifest's own: what a test has set stays within its file."""
+    from napari import settings
+
+    settings._PLUGIN_SETTINGS.clear()
+
+
 @pytest.fixture(scope="module")
 def shared_window(viewer: Any) -> Iterator[Window]:
     """One panel for all tests of a file; its executor starts nothing."""
+    forget_preferences()
     made = Window(viewer, FakeExecutor())
     yield made
     made.close()

@@ -37,7 +37,7 @@ def test_close_the_panel_and_reopen(window: Window, project: Project, viewer: An
     first.close()
     assert len(viewer.layers) == before  # it takes its own layers with it
     kept = Project.open(project.folder).corrections("p3")
-    assert kept.recovered_edits == 0
+    assert not kept.recovered
     kept.close()
 
     again = Window(viewer)

@@ -21,7 +21,7 @@ def test_opening_shows_layers_in_mm_with_the_corrections_on_top(
     window.open(project.folder)
     layers = window.viewer.layers
     assert [layer.name for layer in layers] == [
-        "p3", "confidence", "prediction", "regions", "corrections",
+        "p3", "confidence", "prediction", "regions", "corrections", "provenance",
     ]  # fmt: skip
     assert layers.selection.active.name == "corrections"
     for layer in layers:
@@ -136,7 +136,7 @@ def test_a_layer_taken_out_by_hand_is_offered_back(window: Window, project: Proj
     click(window.widget.message.offer)
     back = window.viewer.layers["corrections"]
     np.testing.assert_array_equal(back.data, painted)
-    assert window.viewer.layers[-1] is back
+    assert list(window.viewer.layers)[-2:] == [back, window.viewer.layers["provenance"]]
     back.mode = "paint"
     window.drag((0, 40), (30, 40))
     assert len(window.session.review.corrections.history) == 2
@@ -144,7 +144,7 @@ def test_a_layer_taken_out_by_hand_is_offered_back(window: Window, project: Proj
     window.viewer.layers.remove("regions")
     window.session.set_threshold(0.5, (0, 1, 2))  # nothing to refresh, nothing to fail
     click(window.widget.message.offer)
-    assert [layer.name for layer in window.viewer.layers][-2:] == ["regions", "corrections"]
+    assert [layer.name for layer in window.viewer.layers][-3:-1] == ["regions", "corrections"]
 
 
 def test_other_data_put_into_the_layer_is_taken_over(window: Window, project: Project) -> None:

@@ -67,7 +67,8 @@ class Window:
         """Forget what the test before has set, except its project: layers are costly to make."""
         fresh = Session()
         shown = ("reference", "visible_regions", "proposed", "tab", "notice")
-        for name in (*shown, "reach_mm", "go_on", "brush", "ball", "ball_mm"):
+        kept = ("reach_mm", "show_reach", "go_on", "show_provenance", "annotator")
+        for name in (*shown, *kept, "brush", "ball", "ball_mm"):
             setattr(self.session, name, getattr(fresh, name))
         self.viewer.dims.ndisplay = 2
         self.executor.jobs.clear()
