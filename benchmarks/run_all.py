@@ -2,12 +2,13 @@
 
 import sys
 
-from benchmarks import loss, sites, slider, training, window
+from benchmarks import edits, loss, sites, slider, training, window
 from benchmarks.figures import Figure, report
 
 BENCHMARKS = {
     "slider": slider.measure,
     "sites": sites.measure,
+    "edits": edits.measure,
     "window": window.measure,
     "loss": loss.measure,
     "training": training.measure,

@@ -1,11 +1,14 @@
 """What the benchmarks' figures rest on; nothing here is timed."""
 
+import os
+import time
 from pathlib import Path
 
 import pytest
 import torch
 
 from benchmarks.figures import Figure
+from benchmarks.kill import kill_many
 from benchmarks.loss import LossStep
 from benchmarks.memory import peak_bytes
 from benchmarks.training import check_patches, write_volumes
@@ -44,3 +47,11 @@ def test_straightforward_loss_is_the_same_and_needs_three_times_the_memory(
 
 def test_plain_loop_draws_the_patches_of_the_trainer(tmp_path: Path) -> None:
     check_patches(write_volumes(tmp_path))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="SIGKILL is Unix")
+def test_a_few_killed_sessions_lose_no_finished_stroke(tmp_path: Path) -> None:
+    done = kill_many(5, tmp_path, seed=int(time.time()))
+    assert done.kills == 5 and done.finished > 20
+    assert (done.lost, done.changed, done.unreadable) == (0, 0, 0)
