@@ -1,25 +1,11 @@
-"""Colours and names of what the layers of labels hold."""
+"""Colours of what the layers of labels hold."""
 
 from __future__ import annotations
 
 from napari.utils.colormaps import DirectLabelColormap
 
-from napari_metassl.data.corrections import PROVENANCE_COLORS, Provenance
 from napari_metassl.data.quadripartition import REGION_COLORS
 from napari_metassl.method.region import Region
-
-PROVENANCE_NAMES = {
-    "index": [int(provenance) for provenance in Provenance],
-    "provenance": [provenance.name.lower() for provenance in Provenance],
-}
-"""What napari says in its status bar about the voxel under the pointer."""
-
-
-def provenance_colormap() -> DirectLabelColormap:
-    """Colours of what a person said; what is predicted is not shown."""
-    colors: dict[int | None, str] = {None: "transparent", 0: "transparent"}
-    colors |= {int(provenance): color for provenance, color in PROVENANCE_COLORS.items()}
-    return DirectLabelColormap(color_dict=colors)
 
 
 def class_colormap(class_colors: tuple[str, ...]) -> DirectLabelColormap:

@@ -19,13 +19,9 @@ from napari_metassl.widgets.correction_layer import (
     CorrectionWriter,
     correction_colormap,
 )
-from napari_metassl.widgets.label_colors import (
-    PROVENANCE_NAMES,
-    class_colormap,
-    provenance_colormap,
-    region_colormap,
-)
+from napari_metassl.widgets.label_colors import class_colormap, region_colormap
 from napari_metassl.widgets.napari_io import contrast_limits
+from napari_metassl.widgets.provenance_layer import ProvenanceLayer
 from napari_metassl.widgets.review import Review
 from napari_metassl.widgets.session import Action, Edit, Notice, Session
 from napari_metassl.widgets.theme import CONFIDENCE_COLORMAP
@@ -88,7 +84,6 @@ class ReviewLayers:
             (session.events.visible_regions, self._on_visible_regions),
             (session.events.brush, self._on_brush),
             (session.events.show_provenance, self._on_show_provenance),
-            (session.edited, self._on_edited),
             (session.partitioned, self._on_partitioned),
             (session.paint, self._on_paint),
             (session.edit, self._on_edit),
@@ -196,7 +191,7 @@ class ReviewLayers:
             wanted[MANUAL] = review.labels.data, {"colormap": classes}
         painted = correction_colormap(review.class_colors)
         wanted[CORRECTIONS] = review.corrections.labels, {"colormap": painted}
-        wanted[PROVENANCE] = review.corrections.provenance, {"colormap": provenance_colormap()}
+        wanted[PROVENANCE] = review.corrections.provenance, {}
         place = review.images[0].layer_kwargs()
         return {
             kind: (data, {**place, "name": kind, **settings})
@@ -250,12 +245,10 @@ class ReviewLayers:
             layer = CorrectionLayer(data, **settings)
             layer.brush_size = 8
             return layer
+        if kind == PROVENANCE:
+            return ProvenanceLayer(data, self.session, **settings)
         layer = Labels(data, **settings)
         layer.contour = look.contour
-        if kind == PROVENANCE:
-            layer.visible = self.session.show_provenance
-            layer.features = PROVENANCE_NAMES
-            layer.events.visible.connect(self._on_provenance_visible)
         return layer
 
     def _in_order(self) -> None:
@@ -335,17 +328,6 @@ class ReviewLayers:
     def _on_show_provenance(self, show: bool) -> None:
         if show:
             self._bring_back()
-        if (layer := self.layers.get(PROVENANCE)) is not None:
-            layer.visible = show
-
-    def _on_provenance_visible(self, event: Event) -> None:
-        if not self._changing:  # a person used the eye in napari's list of layers
-            self.session.show_provenance = event.source.visible
-
-    def _on_edited(self) -> None:
-        layer = self.layers.get(PROVENANCE)
-        if layer is not None and layer.visible:
-            layer.refresh(thumbnail=False, highlight=False, extent=False)
 
     def _on_paint(self) -> None:
         self._bring_back()

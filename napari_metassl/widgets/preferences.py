@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Protocol
 
 from napari_metassl.method.region import Region
 from napari_metassl.widgets.recent_projects import settings
+from napari_metassl.widgets.review import Listing, SiteOrder
 from napari_metassl.widgets.session import Session
+from napari_metassl.widgets.site_list import WORST_FIRST
 
 PLUGIN, SECTION = "napari-metassl", "review"
 FIELDS = ("reach_mm", "show_reach", "go_on", "show_provenance", "annotator")
 """Fields of the session that are kept as they are; `visible_regions` has one setting a region."""
+RANKING = "rank_by"
+"""Setting for `listing.by`."""
 
 
 class Store(Protocol):
@@ -43,6 +48,9 @@ class Preferences:
         for region in Region:
             self.store.listen(region_setting(region), self._take_regions)
         self._connect("visible_regions", self._keep_regions)
+        self._take_ranking()
+        self.store.listen(RANKING, self._take_ranking)
+        self._connect("listing", self._keep_ranking)
 
     def close(self) -> None:
         """Let session and store go."""
@@ -55,7 +63,7 @@ class Preferences:
         """Go back to what a new session has, and keep nothing: for pictures alike everywhere."""
         self.close()
         fresh = Session()
-        for name in (*FIELDS, "visible_regions"):
+        for name in (*FIELDS, "visible_regions", "listing"):
             setattr(self.session, name, getattr(fresh, name))
 
     def _follow(self, name: str) -> None:
@@ -82,6 +90,16 @@ class Preferences:
     def _keep_regions(self, regions: frozenset[Region]) -> None:
         for region in Region:
             self.store.write(region_setting(region), region in regions)
+
+    def _take_ranking(self) -> None:
+        listing = self.session.listing
+        by = SiteOrder(self.store.read(RANKING, str(WORST_FIRST[0])))
+        if by != listing.by:
+            self.session.listing = replace(listing, by=by, turned=False)
+
+    def _keep_ranking(self, listing: Listing) -> None:
+        if listing.by in WORST_FIRST:  # the table's other columns are for a moment only
+            self.store.write(RANKING, str(listing.by))
 
 
 def region_setting(region: Region) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from napari.layers import Vectors
 from napari.utils.events import Event
 from napari.viewer import Viewer
@@ -13,6 +12,7 @@ from napari_metassl.data.sites import Site, site_neighbourhood
 from napari_metassl.widgets.camera import camera_of
 from napari_metassl.widgets.review import Review
 from napari_metassl.widgets.session import Session
+from napari_metassl.widgets.site_outline import Lines, borders
 from napari_metassl.widgets.theme import REACH_COLOR
 
 NAME = "seen when finished"
@@ -21,8 +21,6 @@ REST_MS = 30
 WIDTH_PX = 1.6
 DASH = 0.6
 """Part of every voxel's edge that is drawn: dashes, where the site has a line."""
-
-Edges = npt.NDArray[np.float32]
 
 
 class ReachOutline:
@@ -80,7 +78,7 @@ class ReachOutline:
         finally:
             self._changing = False
 
-    def _show(self, edges: Edges, review: Review) -> None:
+    def _show(self, edges: Lines, review: Review) -> None:
         place = {**review.images[0].layer_kwargs(), "name": NAME}
         if self.layer is None:
             active = self.viewer.layers.selection.active
@@ -128,7 +126,7 @@ class ReachOutline:
 
 def rim_of_reach(
     site: Site, review: Review, reach_mm: float, displayed: tuple[int, int] = (1, 2)
-) -> Edges:
+) -> Lines:
     """Return the edges between what is within reach and what is not, in every slice.
 
     Parameters
@@ -143,23 +141,10 @@ def rim_of_reach(
     """
     near = site_neighbourhood(site, review.shape, review.spacing, reach_mm)
     places = np.stack(np.unravel_index(near, review.shape))
-    low = places.min(axis=1)
-    inside = np.zeros(places.max(axis=1) - low + 3, bool)  # a voxel of room on every side
-    inside[tuple(places - low[:, None] + 1)] = True
-    found = [
-        _edges(inside, across, along) for across, along in (displayed, (displayed[1], displayed[0]))
-    ]
-    edges = np.concatenate(found)
-    edges[:, 0] += (low - 1).astype(np.float32)
-    return edges
-
-
-def _edges(inside: npt.NDArray[np.bool_], across: int, along: int) -> Edges:
-    """Dashes along one axis, where `inside` changes across another."""
-    before = np.argwhere(np.diff(inside, axis=across))
-    edges = np.zeros((len(before), 2, 3), np.float32)
-    edges[:, 0] = before
-    edges[:, 0, across] += 0.5
-    edges[:, 0, along] -= DASH / 2
-    edges[:, 1, along] = DASH
-    return edges
+    low = places.min(axis=1) - 1  # a voxel of room on every side
+    inside = np.zeros(places.max(axis=1) - low + 2, np.uint8)
+    inside[tuple(places - low[:, None])] = 1
+    dashes = borders(inside, low, review.shape, displayed)
+    dashes[:, 0] += (1 - DASH) / 2 * dashes[:, 1]
+    dashes[:, 1] *= DASH
+    return dashes

@@ -176,10 +176,19 @@ def outline(site: Site, shape: tuple[int, ...], axes: tuple[int, ...]) -> Lines:
     layer that reached further out would shift the slices.
     """
     low = np.array([part.start - 1 for part in site.box])
-    inside = np.pad(body(site), 1).astype(np.int8)
+    return borders(np.pad(body(site), 1), low, shape, axes)
+
+
+def borders(
+    inside: npt.NDArray[np.uint8],
+    low: npt.NDArray[np.int64],
+    shape: tuple[int, ...],
+    axes: tuple[int, ...],
+) -> Lines:
+    """Return the borders of some voxels, as `outline` does; the first of them lies at `low`."""
     found = []
     for across, along in (axes, axes[::-1]):
-        border = np.argwhere(np.diff(inside, axis=across)).astype(np.float32)
+        border = np.argwhere(np.diff(inside.astype(bool), axis=across)).astype(np.float32)
         start = border + low
         start[:, across] += 0.5
         start[:, along] -= 0.5

@@ -18,8 +18,16 @@ from window_driver import Window, click
 import napari_metassl
 from napari_metassl.method.region import Region
 from napari_metassl.widgets import preferences
-from napari_metassl.widgets.preferences import FIELDS, FileStore, Preferences, region_setting
+from napari_metassl.widgets.preferences import (
+    FIELDS,
+    RANKING,
+    FileStore,
+    Preferences,
+    region_setting,
+)
+from napari_metassl.widgets.review import Listing, SiteOrder
 from napari_metassl.widgets.session import Session
+from napari_metassl.widgets.site_list import WORST_FIRST
 
 MANIFEST = Path(napari_metassl.__file__).with_name("napari.yaml")
 
@@ -40,6 +48,8 @@ def test_the_manifest_says_what_the_session_begins_with() -> None:
     fresh = Session()
     expected = {name: getattr(fresh, name) for name in FIELDS}
     expected |= {region_setting(r): r in fresh.visible_regions for r in Region}
+    expected |= {RANKING: str(fresh.listing.by)}
+    assert declared[RANKING].enum == [str(order) for order in WORST_FIRST]
     assert {name: entry.default for name, entry in declared.items()} == expected
 
 
@@ -73,6 +83,8 @@ def test_what_is_changed_in_the_window_is_found_again(
     session.go_on = False
     session.annotator = "Zoë"
     session.visible_regions = frozenset({Region.UC})
+    session.listing = Listing(by=SiteOrder.SIZE)
+    session.listing = Listing(by=SiteOrder.STATUS)  # a click on a title, for a moment
     kept.close()
     stored = yaml.safe_load((tmp_path / "napari-metassl.yaml").read_text(encoding="utf-8"))
     assert stored["review"]["reach_mm"] == 4.5
@@ -83,7 +95,7 @@ def test_what_is_changed_in_the_window_is_found_again(
     again = Session()
     Preferences(again).close()
     assert (again.reach_mm, again.go_on, again.annotator) == (4.5, False, "Zoë")
-    assert again.visible_regions == {Region.UC}
+    assert again.visible_regions == {Region.UC} and again.listing == Listing(by=SiteOrder.SIZE)
 
 
 def test_the_panel_s_own_controls_are_kept(window: Window, project: Any) -> None:

@@ -112,10 +112,17 @@ def test_colour_blind_people_can_tell_confirmed_from_corrected_and_from_the_regi
 # -- how far finishing reaches
 
 
-def edges(layer: Any) -> set[tuple[float, ...]]:
-    """Middles of the dashes, in voxels (z, y, x) of the volume."""
+def edges(layer: Any, shape: tuple[int, ...]) -> set[tuple[float, ...]]:
+    """Middles of the dashes, in voxels (z, y, x), but for the rim of the volume."""
     data = np.asarray(layer.data)
-    return {tuple(middle) for middle in np.round(data[:, 0] + data[:, 1] / 2, 3).tolist()}
+    return inner(np.round(data[:, 0] + data[:, 1] / 2, 3).tolist(), shape)
+
+
+def inner(points: Any, shape: tuple[int, ...]) -> set[tuple[float, ...]]:
+    last = np.subtract(shape, 1)
+    return {
+        tuple(p) for p in points if all(0.5 <= v <= n - 0.5 for v, n in zip(p, last, strict=True))
+    }
 
 
 def rim(near: Any, shape: tuple[int, ...], axes: tuple[int, int] = (1, 2)) -> set[Any]:
@@ -131,7 +138,7 @@ def rim(near: Any, shape: tuple[int, ...], axes: tuple[int, int] = (1, 2)) -> se
                 outside = not 0 <= beside[axis] < shape[axis] or not inside[tuple(beside)]
                 if outside:
                     found.add(tuple(float(v) for v in (at + beside) / 2))
-    return found
+    return inner(found, shape)
 
 
 def test_the_reach_is_outlined_before_it_is_confirmed(window: Window, project: Project) -> None:
@@ -143,7 +150,7 @@ def test_the_reach_is_outlined_before_it_is_confirmed(window: Window, project: P
     site = review.site(window.session.site)
     layer = window.viewer.layers[REACH]
     near = site_neighbourhood(site, review.shape, review.spacing, 3.0)
-    assert layer.visible and edges(layer) == rim(near, review.shape)
+    assert layer.visible and edges(layer, review.shape) == rim(near, review.shape)
     assert tuple(layer.scale) == review.spacing
     assert window.viewer.layers.selection.active.name == "corrections"
     window.key(Qt.Key.Key_K)
@@ -163,12 +170,12 @@ def test_the_outline_follows_the_setting_the_view_and_the_zoom(
     spin.lineEdit().selectAll()
     QTest.keyClicks(spin, "8")
     near = site_neighbourhood(site, review.shape, review.spacing, 8.0)
-    wait_until(lambda: edges(layer) == rim(near, review.shape))
+    wait_until(lambda: edges(layer, review.shape) == rim(near, review.shape))
     width = layer.edge_width
     window.viewer.scene.camera.zoom *= 2
     assert layer.edge_width == width / 2
     window.viewer.dims.order = (1, 0, 2)
-    assert edges(layer) == rim(near, review.shape, axes=(0, 2))
+    assert edges(layer, review.shape) == rim(near, review.shape, axes=(0, 2))
     window.viewer.dims.order = (0, 1, 2)
     window.viewer.dims.ndisplay = 3
     assert not layer.visible

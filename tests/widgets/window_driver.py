@@ -66,7 +66,7 @@ class Window:
     def reset(self) -> None:
         """Forget what the test before has set, except its project: layers are costly to make."""
         fresh = Session()
-        shown = ("reference", "visible_regions", "proposed", "tab", "notice")
+        shown = ("reference", "visible_regions", "proposed", "listing", "tab", "notice")
         kept = ("reach_mm", "show_reach", "go_on", "show_provenance", "annotator")
         for name in (*shown, *kept, "brush", "ball", "ball_mm"):
             setattr(self.session, name, getattr(fresh, name))
