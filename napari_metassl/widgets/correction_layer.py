@@ -97,11 +97,14 @@ class CorrectionWriter:
         changed = 0
         with self.session.telling():
             predicted = self.review.merged
-            who = self.session.annotator.strip() or None
-            changed = self.review.corrections.record(action, box, predicted, who=who)
+            changed = self.review.corrections.record(action, box, predicted, who=self._who())
             if changed:
                 self.session.edited.emit(changed)
         return changed
+
+    def _who(self) -> str | None:
+        """Name of the annotator; None for the login name."""
+        return self.session.annotator.strip() or None
 
     def _on_paint(self, event: Event) -> None:
         box = box_of(event.value, self.review.shape)
@@ -125,7 +128,7 @@ class CorrectionWriter:
         """Take back what napari forgot: edits of before the volume was opened this time."""
         with self.session.telling():
             corrections = self.review.corrections
-            changed = corrections.undo_last()
+            changed = corrections.undo_last(who=self._who())
             if not changed:
                 self.session.notice = Notice("Nothing is left to take back.")
                 return
