@@ -10,6 +10,7 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QPushButton,
     QScrollArea,
+    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
@@ -33,6 +34,9 @@ REFERENCES = {
     Reference.BOTH: ("Both", "Confident is only where both networks are sure."),
 }
 
+UNKNOWN = "▸ how often right?"
+"""On the button, where nothing is known of it."""
+
 
 class RegionsPanel(Card):
     """Threshold sliders, reference choice and the table of shares."""
@@ -46,6 +50,13 @@ class RegionsPanel(Card):
             tone="quiet",
             tip="Go back to the class thresholds that the pair learned in training",
         )
+        self.honesty = button("", self._open_confidence, tone="link")
+        self.honesty.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        self.honesty.setToolTip(
+            "Of the confident voxels of each class, the share that is right in the validation "
+            "volumes; opens histogram and reliability curve"
+        )
+        self.head.addWidget(self.honesty)
         self.head.addWidget(self.adaptive)
         self.all_classes = ThresholdSlider("of all classes")
         self.all_classes.moved.connect(self._move_all)
@@ -56,12 +67,6 @@ class RegionsPanel(Card):
         self.class_list = self._class_list()
         self.body.addWidget(self.class_list)
         self.body.addLayout(self._reference_row())
-        self.honesty = button("", self._open_confidence, tone="link")
-        self.honesty.setToolTip(
-            "Of the confident voxels of each class, the share that is right in the validation "
-            "volumes; opens histogram and reliability curve"
-        )
-        self.body.addWidget(self.honesty)
         self.confidence: ConfidenceWindow | None = None
         self._palette: Palette | None = None
         self.table = RegionTable()
@@ -88,7 +93,7 @@ class RegionsPanel(Card):
         if quadripartition is None:
             self.table.show_shares(None, None)
             self.more.setText("▸ Per class")
-            self.honesty.setText("▸ How sure, and how often right")
+            self.honesty.setText(UNKNOWN)
             return
         values = self.session.thresholds[self.session.row]
         self.all_classes.show_value(sum(values) / len(values))
@@ -114,10 +119,11 @@ class RegionsPanel(Card):
         shares = right_shares(reliability_of(self.session), self.session.row, values)
         known = [f"{100 * share:.0f}" for share in shares if not math.isnan(share)]
         if len(known) == len(shares):
-            who = "B is " if self.session.reference is Reference.BOTH else ""
-            self.honesty.setText(f"▸ Right where {who}confident:  {'  '.join(known)} %")
+            who = "B " if self.session.reference is Reference.BOTH else ""
+            self.honesty.setText(f"▸ {who}right in {'  '.join(known)} %")
         else:
-            self.honesty.setText("▸ How sure, and how often right")
+            self.honesty.setText(UNKNOWN)
+        self.honesty.updateGeometry()
 
     def _open_confidence(self) -> None:
         if self.confidence is None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from qtpy.QtCore import QSignalBlocker, Qt, QTimer
-from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_metassl.widgets.components import button, label, row
 from napari_metassl.widgets.review import Listing, SiteOrder, SiteStatus
@@ -40,9 +40,11 @@ class SiteList(QWidget):
             "",
             self._toggle_specks,
             tone="link",
-            tip="Too small to be walked through, or beyond the twenty largest; click to list them",
+            tip="Places too small to be walked through, or beyond the twenty largest; click to "
+            "list them",
         )
-        self.about = label("", "muted", wrap=True)
+        self.about = label("", "muted")
+        self.about.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(6)
@@ -50,8 +52,10 @@ class SiteList(QWidget):
         line.addStretch(1)
         layout.addLayout(line)
         layout.addWidget(self.table, 1)
-        layout.addWidget(self.specks)
-        layout.addWidget(self.about)
+        self.specks.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        below = row(self.about, self.specks)
+        below.setStretch(0, 1)
+        layout.addLayout(below)
         self._rest = QTimer(self)
         self._rest.setSingleShot(True)
         self._rest.setInterval(REST_MS)
@@ -87,21 +91,20 @@ class SiteList(QWidget):
         sites = None if review is None else review.sites
         self.specks.setVisible(sites is not None and sites.folded > 0)
         if sites is not None:
-            what = "listed too" if listing.specks else "folded"
-            self.specks.setText(
-                f"{'▾' if listing.specks else '▸'} {sites.folded} smaller places {what}, "
-                f"{sites.folded_ml:.2f} mL"
-            )
+            arrow = "▾" if listing.specks else "▸"
+            self.specks.setText(f"{arrow} {sites.folded} smaller, {sites.folded_ml:.2f} mL")
 
     def _show_about(self) -> None:
         """Say what the site at hand is."""
         review = self.session.review
         site = None if review is None else review.site(self.session.site)
-        self.about.setVisible(site is not None)
+        if site is None:
+            self.about.clear()
         if review is not None and site is not None:
             entry = review.entry_of(site)
-            self.about.setText(describe(entry, review.class_names))
-            self.about.setToolTip(list_kinds(entry, review.class_names))
+            what = describe(entry, review.class_names)
+            self.about.setText(what)
+            self.about.setToolTip(f"{what}\n\n{list_kinds(entry, review.class_names)}")
 
     def _refresh_later(self) -> None:
         self._rest.start()

@@ -122,7 +122,7 @@ class SiteTable(QTableView):
         self.verticalHeader().hide()
         self.verticalHeader().setDefaultSectionSize(22)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setMinimumHeight(118)
+        self.setMinimumHeight(104)
         self._style_header(self.horizontalHeader())
         self.selectionModel().currentRowChanged.connect(self._on_row)
 
@@ -187,8 +187,8 @@ def describe(entry: ListedSite, class_names: tuple[str, ...]) -> str:
         kinds = "another kind" if len(others) == 1 else f"{len(others)} other kinds"
         also = f" ({first.voxels / len(site.voxels):.0%}) and {kinds}"
     return (
-        f"A: {class_names[first.a]}, B: {class_names[first.b]}{also}. {site.ml:.2f} mL, "
-        f"{entry.ds_ml / site.ml:.0%} DS, mean confidence {site.mean_confidence:.2f}"
+        f"{entry.ds_ml / site.ml:.0%} DS, confidence {site.mean_confidence:.2f}; {site.ml:.2f} mL, "
+        f"A: {class_names[first.a]}, B: {class_names[first.b]}{also}"
     )
 
 

@@ -71,7 +71,7 @@ def test_figures_are_those_of_the_validation_volume(window: Window, predicted: P
             assert f"{right:.0f}" in window.widget.regions_panel.honesty.text()
             rights.add(round(right, 1))
     assert len(rights) > 3
-    for reference, words in ((Reference.BOTH, "where B is"), (Reference.SUPERVISED, "where conf")):
+    for reference, words in ((Reference.BOTH, "B right in"), (Reference.SUPERVISED, "▸ right in")):
         click(window.widget.regions_panel.reference_buttons[reference])
         assert words in window.widget.regions_panel.honesty.text()
     assert window.session.thresholds[0][1] == 0.8  # network A's own
