@@ -119,6 +119,15 @@ def cells(group: str) -> Iterator[Cell]:
     }
     for changes, seed in product(variants.get(group, ()), SEEDS):
         yield Cell("cps", "paper", 4, seed, changes=changes)
+    if group == "further":
+        chosen: list[tuple[str, dict[str, Any]]] = [
+            ("rational", {"quantile": 0.1}),
+            ("paper", {"quantile": 0.2}),
+            ("rational", {"normalisation": "voxel"}),
+            ("paper", {"quantile": 0.05}),
+        ]
+        for (loss, changes), seed in product(chosen, SEEDS):
+            yield Cell("cps", loss, 4, seed, changes=changes)
     if group == "long":
         for loss, seed in product(("supervised", "plain", "paper"), SEEDS[:2]):
             yield Cell("cps", loss, 4, seed, changes={"steps": 1200})
@@ -126,7 +135,8 @@ def cells(group: str) -> Iterator[Cell]:
         yield from (Cell("cps", "equal", 4, seed) for seed in SEEDS)
 
 
-GROUPS = ("lambda", "grid4", "threshold", "normalisation", "quantile", "equal", "grid8", "long")
+VARIANTS = ("threshold", "normalisation", "quantile", "equal", "further")
+GROUPS = ("lambda", "grid4", *VARIANTS, "grid8", "long")
 
 
 def run_cell(cell: Cell, data: Path, out: Path) -> dict[str, Any]:
