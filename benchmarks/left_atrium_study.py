@@ -62,8 +62,7 @@ class Cell:
     effective_lambda
         lambda * w_UC.
     changes
-        Other settings of the training, by name; ``quantile`` exchanges the adaptive threshold for
-        one of ``QuantileThresholds``.
+        Other settings of the training, by name.
     """
 
     strategy: str
@@ -99,8 +98,7 @@ class Cell:
                 "consistency": self.effective_lambda / weights.uc,
             }
         common = {"strategy": self.strategy, "seed": self.seed, "validate_every": 0}
-        changes = {name: value for name, value in self.changes.items() if name != "quantile"}
-        return TRAINING | common | loss | changes
+        return TRAINING | common | loss | self.changes
 
 
 def cells(group: str) -> Iterator[Cell]:
@@ -115,16 +113,16 @@ def cells(group: str) -> Iterator[Cell]:
     variants: dict[str, list[dict[str, Any]]] = {
         "normalisation": [{"normalisation": "voxel"}],
         "threshold": [{"threshold_cap": 0.99}, {"threshold_cap": 1.0}],
-        "quantile": [{"quantile": 0.1}],
+        "quantile": [{"threshold_quantile": 0.1}],
     }
     for changes, seed in product(variants.get(group, ()), SEEDS):
         yield Cell("cps", "paper", 4, seed, changes=changes)
     if group == "further":
         chosen: list[tuple[str, dict[str, Any]]] = [
-            ("rational", {"quantile": 0.1}),
-            ("paper", {"quantile": 0.2}),
+            ("rational", {"threshold_quantile": 0.1}),
+            ("paper", {"threshold_quantile": 0.2}),
             ("rational", {"normalisation": "voxel"}),
-            ("paper", {"quantile": 0.05}),
+            ("paper", {"threshold_quantile": 0.05}),
         ]
         for (loss, changes), seed in product(chosen, SEEDS):
             yield Cell("cps", loss, 4, seed, changes=changes)
@@ -143,7 +141,6 @@ def run_cell(cell: Cell, data: Path, out: Path) -> dict[str, Any]:
     """Train and measure one cell, on one thread; write and return what came out."""
     import torch
 
-    from benchmarks.quantile_thresholds import QuantileThresholds
     from napari_metassl.method.network_config import NetworkConfig
     from napari_metassl.method.networks import build_network
     from napari_metassl.method.trainer import Trainer
@@ -161,9 +158,6 @@ def run_cell(cell: Cell, data: Path, out: Path) -> dict[str, Any]:
     second = build_network(network, 2 * cell.seed + 1) if cell.strategy in ("cps", "cct") else None
     config = TrainingConfig(**cell.settings())
     trainer = Trainer((first, second), volumes, config, classes=CLASSES)
-    if "quantile" in cell.changes:
-        loss = trainer._loss
-        loss.thresholds = QuantileThresholds(loss.thresholds, cell.changes["quantile"])
     began, trace = time.process_time(), []
     for report in trainer.steps():
         if report.step % TRACE_EVERY == 0:

@@ -120,6 +120,7 @@ class MetaSSLLoss:
             self.config.threshold_momentum,
             self.config.cap,
             predictions=predictions,
+            quantile=self.config.threshold_quantile,
         )
 
     def __call__(

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, distributed
 
 from napari_metassl.errors import MetaSSLError
+from napari_metassl.method.confidence import LEVEL_CONFIDENCE, TOP_LEVEL, confidence_to_level
 from napari_metassl.method.voxel_kinds import Known
 
 
@@ -22,6 +23,10 @@ class AdaptiveThresholds:
     with c the confidence and n_k the number of voxels whose label is k in the batch (MetaSSL,
     IEEE TMI 2025). A class absent from the batch keeps its threshold.
 
+    With a ``quantile`` (ours, not the paper's) m_k is that quantile of the confidence of class k:
+    the mean of confidences that crowd at 1 with a long tail below calls a large part of every
+    class suspicious, the quantile as large a part as it says.
+
     Parameters
     ----------
     classes
@@ -30,6 +35,8 @@ class AdaptiveThresholds:
         Initial threshold, alpha, and the largest threshold in use.
     predictions
         Number of predictions, each with a state of its own.
+    quantile
+        Part of each class's voxels that m_k has below it; None takes the mean.
 
     Attributes
     ----------
@@ -46,8 +53,10 @@ class AdaptiveThresholds:
         cap: float = 0.9,
         *,
         predictions: int = 2,
+        quantile: float | None = None,
     ) -> None:
         self.momentum = momentum
+        self.quantile = quantile
         self.cap = cap
         self.stored = torch.full((predictions, 2, classes), start, dtype=torch.float32)
 
@@ -63,7 +72,7 @@ class AdaptiveThresholds:
 
     @torch.no_grad()
     def update(self, prediction: int, bins: Tensor, confidence: Tensor) -> None:
-        """Move the thresholds of one prediction towards the mean confidence of each class.
+        """Move the thresholds of one prediction towards each class's mean (quantile) confidence.
 
         Where several processes train together, over the batches of all of them.
 
@@ -80,14 +89,29 @@ class AdaptiveThresholds:
         count = torch.bincount(flat, minlength=size)[: 2 * self.classes]
         total = torch.bincount(flat, weights=precise(confidence.flatten()), minlength=size)
         total = total[: 2 * self.classes]
-        if distributed.is_available() and distributed.is_initialized():
-            for sums in (count, total):
-                distributed.all_reduce(sums)
-        mean = (total / (count + 1)).view(2, -1).to(self.stored.dtype)
-        self.stored = self.stored.to(mean.device)
+        _add_up(count, total)
+        aim = total / (count + 1)
+        if self.quantile is not None:
+            # NaN has no level, so it would leave no trace without the mean
+            aim = self._quantiles(flat, confidence) + 0.0 * aim
+        aim = aim.view(2, -1).to(self.stored.dtype)
+        self.stored = self.stored.to(aim.device)
         state = self.stored[prediction]
-        moved = self.momentum * mean + (1.0 - self.momentum) * state
+        moved = self.momentum * aim + (1.0 - self.momentum) * state
         self.stored[prediction] = torch.where(count.view(2, -1) > 0, moved, state)
+
+    def _quantiles(self, bins: Tensor, confidence: Tensor) -> Tensor:
+        """Quantile of the confidence in every bin of labeled and unlabeled voxels, (2C,)."""
+        assert self.quantile is not None
+        levels = TOP_LEVEL + 1
+        both = bins * levels + confidence_to_level(confidence).flatten()
+        counts = torch.bincount(both, minlength=3 * self.classes * levels)
+        counts = counts[: 2 * self.classes * levels].view(-1, levels)
+        _add_up(counts)
+        up_to = counts.cumsum(dim=1)
+        rank = (self.quantile * up_to[:, -1:]).clamp(min=1)
+        level = (up_to < rank).sum(dim=1).clamp(max=TOP_LEVEL)  # of an absent class, whatever
+        return torch.as_tensor(LEVEL_CONFIDENCE.copy(), device=bins.device)[level]
 
     def per_voxel(self, prediction: int, bins: Tensor) -> Tensor:
         """Threshold in use of every voxel, (B, *spatial) float32; ignored voxels have the cap."""
@@ -138,6 +162,13 @@ def class_bins(label: Tensor, known: Known, classes: int) -> Tensor:
     if known.valid is not None:
         row = row + 2 * (~known.valid).view(torch.uint8)  # what is ignored is not labeled
     return row.int().mul_(classes).add_(label)
+
+
+def _add_up(*sums: Tensor) -> None:
+    """Add the sums of all processes that train together, in place."""
+    if distributed.is_available() and distributed.is_initialized():
+        for one in sums:
+            distributed.all_reduce(one)
 
 
 def precise(values: Tensor) -> Tensor:

@@ -133,8 +133,11 @@ class LossConfig(BaseModel):
         Factor (>= 1) of a corrected voxel's weight, which is at least that of UC.
     threshold_start, threshold_momentum
         First threshold and how far each batch moves it (alpha).
+    threshold_quantile
+        Quantile of each class's confidence that its threshold follows; None is the paper's mean.
     threshold_cap
-        Largest threshold in use; None is the paper's 0.9 (a ``TrainingConfig`` for slices: 1.0).
+        Largest threshold in use; None is 1.0 with a quantile, else the paper's 0.9 (a
+        ``TrainingConfig`` for slices: 1.0).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -149,12 +152,15 @@ class LossConfig(BaseModel):
     correction_gain: float = Field(default=1.0, ge=1.0)
     threshold_start: float = Field(default=0.9, ge=0.0, le=1.0)
     threshold_momentum: float = Field(default=0.5, ge=0.0, le=1.0)
+    threshold_quantile: float | None = Field(default=None, gt=0.0, lt=1.0)
     threshold_cap: float | None = Field(default=None, ge=0.0, le=1.0)
 
     @property
     def cap(self) -> float:
-        """The threshold cap in use."""
-        return 0.9 if self.threshold_cap is None else self.threshold_cap
+        """The threshold cap in use: the one set, 1.0 with a quantile, else the paper's 0.9."""
+        if self.threshold_cap is not None:
+            return self.threshold_cap
+        return 0.9 if self.threshold_quantile is None else 1.0
 
 
 class TrainingConfig(LossConfig):

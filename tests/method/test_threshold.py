@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -57,6 +58,26 @@ def test_cap_limits_what_is_used_not_what_is_stored(confidence, cap):
         observe(thresholds, [0] * 999, [confidence] * 999, [Kind.UNLABELED] * 999)
     assert thresholds.stored[0, 0, 0].item() == pytest.approx(confidence * 0.999, rel=1e-4)
     assert thresholds.used[0, 0, 0].item() == pytest.approx(min(confidence * 0.999, cap), rel=1e-4)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6), st.floats(0.02, 0.9))
+def test_a_quantile_makes_that_part_of_every_class_suspicious(seed, quantile):
+    random = np.random.default_rng(seed)
+    label = random.integers(0, 2, 4000)
+    confidence = 1 - 0.5 * random.random(4000) ** (1 + label)
+    thresholds = AdaptiveThresholds(classes=2, cap=1.0, momentum=1.0, quantile=quantile)
+    observe(thresholds, label.tolist(), confidence.tolist(), [Kind.UNLABELED] * 4000)
+    for k in range(2):
+        suspicious = confidence[label == k] <= thresholds.used[0, 0, k].item()
+        assert suspicious.mean() == pytest.approx(quantile, abs=0.03)  # levels are steps
+    assert thresholds.stored[0, 1].tolist() == pytest.approx([0.9, 0.9])  # nothing is labeled
+
+
+def test_nan_leaves_its_trace_in_a_quantile_too():
+    thresholds = AdaptiveThresholds(classes=2, quantile=0.1)
+    observe(thresholds, [0, 0, 1], [0.9, float("nan"), 0.8], [Kind.UNLABELED] * 3)
+    assert thresholds.stored[0, 0].isnan().tolist() == [True, False]
 
 
 def test_state_survives():

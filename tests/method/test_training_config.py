@@ -25,6 +25,8 @@ def test_cap_is_the_papers_unless_given():
     assert LossConfig().cap == TrainingConfig(patch_size=(8, 8, 8)).cap == 0.9
     assert TrainingConfig(patch_size=(8, 8)).cap == 1.0
     assert TrainingConfig(patch_size=(8, 8), threshold_cap=0.8).cap == 0.8
+    assert TrainingConfig(threshold_quantile=0.1).cap == 1.0
+    assert LossConfig(threshold_quantile=0.1, threshold_cap=0.95).cap == 0.95
 
 
 @pytest.mark.parametrize(
