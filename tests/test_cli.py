@@ -227,6 +227,8 @@ def test_help_starts_without_the_heavy_libraries():
 def test_ctrl_c_stops_the_job_keeps_its_state_and_exits_with_130(project: Path):
     command = [PROGRAM, "train", project, *SMALL, "--steps", "100000", "--name", "endless"]
     before = set((project / "jobs").iterdir())
+    # a shell that starts the tests in the background makes all below it deaf to Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         [str(part) for part in command], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
