@@ -1,13 +1,16 @@
 """What the heterogeneous loss brings on the left atrium data: strategies, losses, labels, seeds.
 
-    python -m benchmarks.left_atrium_study run DATA OUT --groups grid --workers 2
-    python -m benchmarks.left_atrium_study table OUT
+    python -m benchmarks.left_atrium_study run DATA OUT --groups grid4 --workers 2
+    python -m benchmarks.left_atrium_study keep OUT
+    python -m benchmarks.left_atrium_study table
 
 DATA is the folder with ``half/images``, ``half/labels``, ``train.txt`` and ``test.txt``. Every cell
 is one training in a process of its own, with the same steps, patches and networks, and leaves one
-JSON file in OUT; a cell that is there already is not run again, so a study can be stopped at any
-time. The last 8 training cases are for validation: they choose lambda and everything else. The 10
-test cases are predicted once, at the end of each cell, and choose nothing.
+JSON file in OUT. ``keep`` takes their figures over into ``benchmarks/results``, which ``table``
+prints. A cell that is there or kept is not run again, so a study can be stopped at any time.
+
+The last 8 training cases are for validation: they choose lambda and everything else. The 10 test
+cases are predicted once, at the end of each cell, and choose nothing.
 
 Losses are compared at equal *effective* lambda: lambda times the weight that a confident, unanimous
 unlabeled voxel gets (w_UC = 50 in both presets, 1 in the plain form).
@@ -22,13 +25,15 @@ import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from benchmarks.left_atrium_tables import EFFECTIVE_LAMBDA, mean_dice, read_results, tables
 
+RESULTS = Path(__file__).parent / "results"
+KEPT = RESULTS / "left_atrium_study.json"
 VALIDATION = 8
 CLASSES = 2
 SEEDS = (0, 1, 2)
@@ -209,7 +214,8 @@ def run(data: Path, out: Path, groups: list[str], workers: int) -> None:
     """Run every cell of the groups that is not in OUT yet."""
     out.mkdir(parents=True, exist_ok=True)
     wanted = {cell.key: cell for group in groups for cell in cells(group)}
-    todo = [cell for key, cell in wanted.items() if not (out / f"{key}.json").exists()]
+    known = {_key(result) for folder in (out, RESULTS) for result in read_results(folder)}
+    todo = [cell for key, cell in wanted.items() if key not in known]
     print(f"{len(wanted) - len(todo)} cells are there, {len(todo)} to run", flush=True)
     os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
     fresh = multiprocessing.get_context("spawn")
@@ -220,6 +226,22 @@ def run(data: Path, out: Path, groups: list[str], workers: int) -> None:
             dice = [mean_dice(result, what) for what in ("validation", "test")]
             figures = f"validation {dice[0]:.3f}, test {dice[1]:.3f}, {result['minutes']:.1f} min"
             print(f"{running[done].key}: {figures}", flush=True)
+
+
+def keep(out: Path) -> None:
+    """Take the figures of all cells in OUT over into the kept ones; no networks, no images."""
+    kept = {_key(result): result for result in read_results(RESULTS)}
+    for result in read_results(out):
+        end = {name: result["trace"][-1][name] for name in ("thresholds", "shares")}
+        short = {name: value for name, value in result.items() if name != "trace"} | {"end": end}
+        kept[_key(result)] = json.loads(json.dumps(short), parse_float=lambda x: round(float(x), 5))
+    lines = [json.dumps(kept[key]) for key in sorted(kept)]
+    KEPT.parent.mkdir(exist_ok=True)
+    KEPT.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
+
+
+def _key(result: dict[str, Any]) -> str:
+    return Cell(**{one.name: result[one.name] for one in fields(Cell)}).key
 
 
 def main() -> None:
@@ -233,13 +255,16 @@ def main() -> None:
     command.add_argument("out", type=Path)
     command.add_argument("--groups", nargs="+", choices=GROUPS, default=list(GROUPS))
     command.add_argument("--workers", type=int, default=2)
-    command = commands.add_parser("table", help="print what is there as Markdown")
+    command = commands.add_parser("keep", help="take the figures over into the kept ones")
     command.add_argument("out", type=Path)
+    command = commands.add_parser("table", help="print what is kept as Markdown")
     arguments = parser.parse_args()
     if arguments.command == "run":
         run(arguments.data, arguments.out, arguments.groups, arguments.workers)
+    elif arguments.command == "keep":
+        keep(arguments.out)
     else:
-        print(tables(read_results(arguments.out)))
+        print(tables(read_results(RESULTS)))
 
 
 if __name__ == "__main__":

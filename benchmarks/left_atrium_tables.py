@@ -31,7 +31,9 @@ def mean_dice(result: Result, cases: str, who: str = "pair") -> float:
 
 def tables(results: Sequence[Result]) -> str:
     """All tables as Markdown."""
-    return "\n".join((*_grid(results), "", *_lambdas(results), "", *_variants(results)))
+    return "\n".join(
+        (*_grid(results), "", *_lambdas(results), "", *_variants(results), "", *_long(results))
+    )
 
 
 def _grid(results: Sequence[Result]) -> Iterator[str]:
@@ -39,7 +41,10 @@ def _grid(results: Sequence[Result]) -> Iterator[str]:
         f"{what}, {n} labels" for n in LABELED for what in ("validation", "test", "test - plain")
     ]
     yield from _head("strategy", "loss", *heads, "minutes")
-    pairs = dict.fromkeys((r["strategy"], r["loss"]) for r in results if r["loss"] != "equal")
+    alone = [_by_seed(results, BASE | {"loss": "supervised", "labeled": n}) for n in LABELED]
+    figures = [[_spread(_dice(found, what, "supervised")) for what in CASES] for found in alone]
+    yield _row("one network", "supervised", *(c for pair in figures for c in (*pair, "")), "")
+    pairs = {(r["strategy"], r["loss"]) for r in results if r["loss"] != "equal"}
     order = ("supervised", "plain", "paper", "rational")
     for strategy, loss in sorted(pairs, key=lambda pair: (pair[0], order.index(pair[1]))):
         cells, minutes = [], []
@@ -87,6 +92,20 @@ def _variants(results: Sequence[Result]) -> Iterator[str]:
         yield _row(name, *(_spread(_dice(found, what)) for what in CASES), gain)
 
 
+def _long(results: Sequence[Result]) -> Iterator[str]:
+    yield from _head(
+        "CPS, 4 labels, 1,200 steps, lambda x w_UC = 1", "validation", "test", "minutes"
+    )
+    base = {"strategy": "cps", "loss": "paper", "labeled": 4, "effective_lambda": 1.0}
+    found = [r for r in results if _fits(r, base) and r["changes"].get("steps") == 1200]
+    for quantile in (None, 0.1):
+        mine = {r["seed"]: r for r in found if r["changes"].get("threshold_quantile") == quantile}
+        minutes = [result["minutes"] for result in mine.values()]
+        name = "threshold: the class's mean" if quantile is None else f"its quantile {quantile}"
+        cells = [_spread(_dice(mine, what)) for what in CASES]
+        yield _row(name, *cells, f"{statistics.fmean(minutes):.1f}" if minutes else "–")
+
+
 def _fits(result: Result, wanted: dict[str, Any]) -> bool:
     return all(result[name] == value for name, value in wanted.items())
 
@@ -95,8 +114,8 @@ def _by_seed(results: Sequence[Result], wanted: dict[str, Any]) -> dict[int, Res
     return {r["seed"]: r for r in results if _fits(r, wanted)}
 
 
-def _dice(by_seed: dict[int, Result], cases: str) -> list[float]:
-    return [mean_dice(result, cases) for result in by_seed.values()]
+def _dice(by_seed: dict[int, Result], cases: str, who: str = "pair") -> list[float]:
+    return [mean_dice(result, cases, who) for result in by_seed.values()]
 
 
 def _gain(mine: dict[int, Result], other: dict[int, Result]) -> str:
