@@ -276,9 +276,16 @@ class TrainingConfig(LossConfig):
         """Return settings for networks that know nothing yet; any field can be given.
 
         Lambda is a fifth of the paper's, whose runs last 30,000 steps: with weights around 50
-        and 0.1, a run of some hundred steps is hardly led by its supervised loss at all.
+        and 0.1, a run of some hundred steps is hardly led by its supervised loss at all. The
+        weights are the rational ones, better than the paper's with every strategy and seed
+        that was tried in short runs with few labels (docs/left-atrium-study.md).
         """
-        return cls(**({"consistency": SHORT_RUN_CONSISTENCY} | changes))
+        short: dict[str, Any] = {
+            "consistency": SHORT_RUN_CONSISTENCY,
+            "weights_unlabeled": RegionWeights.rational(),
+            "weights_labeled": RegionWeights.rational(labeled=True),
+        }
+        return cls(**(short | changes))
 
     @classmethod
     def fine_tune(cls, **changes: Any) -> Self:

@@ -19,6 +19,9 @@ def test_a_short_run_ramps_up_early_and_steps_carefully():
     assert short.steps < long.steps and short.learning_rate < long.learning_rate
     assert short.consistency_weight(short.steps // 5) == short.consistency
     assert TrainingConfig.fine_tune(steps=77).steps == 77
+    assert long.weights_labeled == RegionWeights.rational(labeled=True)
+    paper = RegionWeights.paper()
+    assert TrainingConfig.from_scratch(weights_unlabeled=paper).weights_unlabeled == paper
 
 
 def test_cap_is_the_papers_unless_given():
