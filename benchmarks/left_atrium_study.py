@@ -131,10 +131,12 @@ def cells(group: str) -> Iterator[Cell]:
         ]
         for (loss, changes), seed in product(chosen, SEEDS):
             yield Cell("cps", loss, 4, seed, changes=changes)
-    if group == "long":  # what `napari-metassl train` did before the study, and with a quantile
-        start = {"steps": 1200, "ramp_fraction": 0.4}
-        for changes, seed in product(({}, {"threshold_quantile": 0.1}), SEEDS[:2]):
-            yield Cell("cps", "paper", 4, seed, 1.0, start | changes)
+    if group == "long":  # as long as `napari-metassl train`, with its lambda and its ramp
+        length = {"steps": 1200, "ramp_fraction": 0.4}
+        for loss, seed in product(("rational", "paper", "plain", "supervised"), SEEDS[:2]):
+            yield Cell("cps", loss, 4, seed, 1.0, length)
+        for seed in SEEDS[:2]:
+            yield Cell("cps", "paper", 4, seed, 1.0, length | {"threshold_quantile": 0.1})
     if group == "equal":
         yield from (Cell("cps", "equal", 4, seed) for seed in SEEDS)
 

@@ -13,6 +13,7 @@ EFFECTIVE_LAMBDA = 0.3
 """Of the main tables: lambda * w_UC, chosen by the validation cases."""
 BASE = {"effective_lambda": EFFECTIVE_LAMBDA, "changes": {}}
 LABELED = (4, 8)
+LOSSES = ("supervised", "plain", "paper", "rational")
 
 
 def read_results(folder: Path) -> list[Result]:
@@ -45,8 +46,7 @@ def _grid(results: Sequence[Result]) -> Iterator[str]:
     figures = [[_spread(_dice(found, what, "supervised")) for what in CASES] for found in alone]
     yield _row("one network", "supervised", *(c for pair in figures for c in (*pair, "")), "")
     pairs = {(r["strategy"], r["loss"]) for r in results if r["loss"] != "equal"}
-    order = ("supervised", "plain", "paper", "rational")
-    for strategy, loss in sorted(pairs, key=lambda pair: (pair[0], order.index(pair[1]))):
+    for strategy, loss in sorted(pairs, key=lambda pair: (pair[0], LOSSES.index(pair[1]))):
         cells, minutes = [], []
         for labeled in LABELED:
             wanted = BASE | {"strategy": strategy, "labeled": labeled}
@@ -96,14 +96,17 @@ def _long(results: Sequence[Result]) -> Iterator[str]:
     yield from _head(
         "CPS, 4 labels, 1,200 steps, lambda x w_UC = 1", "validation", "test", "minutes"
     )
-    base = {"strategy": "cps", "loss": "paper", "labeled": 4, "effective_lambda": 1.0}
-    found = [r for r in results if _fits(r, base) and r["changes"].get("steps") == 1200]
-    for quantile in (None, 0.1):
-        mine = {r["seed"]: r for r in found if r["changes"].get("threshold_quantile") == quantile}
-        minutes = [result["minutes"] for result in mine.values()]
-        name = "threshold: the class's mean" if quantile is None else f"its quantile {quantile}"
-        cells = [_spread(_dice(mine, what)) for what in CASES]
-        yield _row(name, *cells, f"{statistics.fmean(minutes):.1f}" if minutes else "–")
+    length = {"steps": 1200, "ramp_fraction": 0.4}
+    base = {"strategy": "cps", "labeled": 4, "effective_lambda": 1.0}
+    kinds = [{"loss": loss, "changes": length} for loss in LOSSES]
+    kinds.append({"loss": "paper", "changes": length | {"threshold_quantile": 0.1}})
+    for kind in kinds:
+        found = _by_seed(results, base | kind)
+        minutes = [result["minutes"] for result in found.values()]
+        quantile = ", threshold_quantile 0.1" if kind is kinds[-1] else ""
+        cells = [_spread(_dice(found, what)) for what in CASES]
+        time = f"{statistics.fmean(minutes):.1f}" if minutes else "–"
+        yield _row(f"{kind['loss']}{quantile}", *cells, time)
 
 
 def _fits(result: Result, wanted: dict[str, Any]) -> bool:
