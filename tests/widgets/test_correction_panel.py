@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 from qtpy.QtCore import Qt
-from window_driver import Window, click
+from window_driver import Window, click, wait_until
 
 from napari_metassl.data.corrections import BACKGROUND_MARK, Provenance
 from napari_metassl.data.project import Project
@@ -75,6 +75,7 @@ def test_walking_to_the_end(window: Window, project: Project) -> None:
     assert sum(status.is_done for status in found) == count - 1
     assert "1 skipped" in window.session.notice.text
     window.key(Qt.Key.Key_N)  # skipped ones can be come back to
+    wait_until(lambda: all(entry.is_complete for entry in window.session.queue.entries.values()))
     click(window.widget.message.offer)  # "Next volume"
     window.wait()
     assert window.session.review.name == "p4"
