@@ -200,14 +200,12 @@ def read_case(data: Path, name: str, labeled: bool) -> Any:
 
 def _dice(pair: tuple[Any, Any], volume: Any, config: Any) -> dict[str, float]:
     """Dice of the pair's answer and of each network alone."""
-    import numpy as np
-
     from napari_metassl.method.inference import predict_pair
-    from napari_metassl.method.validation import dice_per_class
+    from napari_metassl.method.validation import dice_per_class, more_confident
 
     networks = list(dict.fromkeys(pair))
     labels, levels = predict_pair(networks, volume.image, patch_size=config.patch_size)
-    merged = np.where(levels[-1] > levels[0], labels[-1], labels[0])
+    merged = more_confident(labels, levels)
     answers = {"pair": merged, "supervised": labels[0], "reference": labels[-1]}
     return {who: dice_per_class(answer, volume, CLASSES)[0] for who, answer in answers.items()}
 

@@ -53,6 +53,13 @@ def merged_answer(
     labels, levels = predict_pair(
         networks, image, patch_size=patch_size, overlap=0.25, device=device
     )
+    return more_confident(labels, levels)
+
+
+def more_confident(
+    labels: npt.NDArray[np.uint8], levels: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.uint8]:
+    """Label of the more confident network, (Z, Y, X), of what `predict_pair` answers."""
     first, last = labels[0], labels[-1]  # one and the same where there is one network
     merged: npt.NDArray[np.uint8] = np.where(levels[-1] > levels[0], last, first)
     return merged

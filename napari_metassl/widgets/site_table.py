@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSignalBlocker, QSize, Qt, Signal
-from qtpy.QtGui import QBrush, QColor, QKeyEvent
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
+from qtpy.QtGui import QBrush, QColor
+from qtpy.QtWidgets import QHeaderView, QWidget
 
+from napari_metassl.widgets.list_table import ListTable
 from napari_metassl.widgets.review import ListedSite, SiteOrder, SiteStatus
 from napari_metassl.widgets.theme import Palette
 
@@ -98,7 +99,7 @@ class SiteModel(QAbstractTableModel):
         return self.palette.text
 
 
-class SiteTable(QTableView):
+class SiteTable(ListTable):
     """The list.
 
     ``chosen`` carries the id of the site a person clicks or moves to, ``order_asked`` the
@@ -112,22 +113,11 @@ class SiteTable(QTableView):
         super().__init__(parent)
         self.sites = SiteModel(self)
         self.setModel(self.sites)
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.setAlternatingRowColors(True)
-        self.setShowGrid(False)
-        self.setWordWrap(False)
-        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
-        self.verticalHeader().hide()
-        self.verticalHeader().setDefaultSectionSize(22)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setMinimumHeight(104)
         self._style_header(self.horizontalHeader())
         self.selectionModel().currentRowChanged.connect(self._on_row)
 
     def _style_header(self, header: QHeaderView) -> None:
-        header.setHighlightSections(False)
         header.setSectionsClickable(True)
         header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         for column, (_, width, _) in enumerate(COLUMNS.values()):
@@ -165,13 +155,6 @@ class SiteTable(QTableView):
     def sizeHint(self) -> QSize:  # noqa: N802
         """Ask for little: the table takes whatever room the page has left."""
         return QSize(super().sizeHint().width(), self.minimumHeight())
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
-        """Leave letters to the viewer: they are keys of the review, not a search in the list."""
-        if event.text().isalnum() and not event.modifiers():
-            event.ignore()
-            return
-        super().keyPressEvent(event)
 
     def _on_row(self, current: QModelIndex, _previous: QModelIndex) -> None:
         if current.isValid():

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from qtpy.QtCore import QModelIndex, QSignalBlocker, Qt, Signal
-from qtpy.QtGui import QKeyEvent, QResizeEvent
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
+from qtpy.QtGui import QResizeEvent
+from qtpy.QtWidgets import QHeaderView, QWidget
 
 from napari_metassl.data.volume_queue import VolumeQueue
+from napari_metassl.widgets.list_table import ListTable
 from napari_metassl.widgets.volume_model import EDITED, HEADERS, NAME, QUALITY, ROLE, VolumeModel
 
 NARROWEST_NAME = 60
@@ -15,7 +16,7 @@ HEADER_MARGIN = 18
 """Room for the arrow of the column sorted by."""
 
 
-class VolumeTable(QTableView):
+class VolumeTable(ListTable):
     """The list; a click or the arrow keys show the volume, its header sorts."""
 
     chosen = Signal(str)
@@ -68,13 +69,6 @@ class VolumeTable(QTableView):
                 self.selectRow(names.index(self._current))
         self.viewport().update()
 
-    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
-        """Leave letters to the viewer: they are keys of the review, not a search in the list."""
-        if event.text().isalnum() and not event.modifiers() & ~Qt.KeyboardModifier.ShiftModifier:
-            event.ignore()
-            return
-        super().keyPressEvent(event)
-
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
         """Give the names what room there is."""
         super().resizeEvent(event)
@@ -94,19 +88,8 @@ class VolumeTable(QTableView):
         self.setColumnWidth(NAME, max(NARROWEST_NAME, self.viewport().width() - others))
 
     def _set_look(self) -> None:
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.setAlternatingRowColors(True)
-        self.setShowGrid(False)
-        self.setWordWrap(False)
-        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setMinimumHeight(120)
-        self.verticalHeader().hide()
-        self.verticalHeader().setDefaultSectionSize(22)
         header = self.horizontalHeader()
-        header.setHighlightSections(False)
         header.setStyleSheet("QHeaderView::section { padding-right: 12px; }")  # for the arrow
         header.setMinimumSectionSize(40)
         header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
